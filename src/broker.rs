@@ -1,0 +1,686 @@
+//! The decision: is the cached token good, can it be refreshed, or must the account sign in?
+//!
+//! Read from top to bottom. [`Broker::token`] answers from the cache without taking any lock; what is not
+//! there, `renew` gets under the account's lock: by a refresh, or by a login with password and MFA token
+//! when there is no other way.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::cache::{Account, Cache, Cached, Lock, Rejection, steps_apart};
+use crate::clock::{Clock, Deadline};
+use crate::error::{Error, ErrorKind, Result};
+use crate::login::{Answer, Credentials, Failure, Grant, HttpLoginService, LoginService, Reach, Tokens};
+use crate::otp;
+use crate::profile::{Mfa, Profile};
+use crate::secret::Secret;
+use crate::secrets::{self, SecretStore, Secrets, mfa};
+use crate::token::Token;
+
+/// An MFA token with less time left than this might be too old when it arrives.
+const MIN_STEP_LEFT: Duration = Duration::from_secs(3);
+
+/// Trouble that may pass is tried again this often.
+const RETRIES: u32 = 2;
+
+/// A living token is answered before its life ends, however long renewing it might still take.
+const LAST_MOMENT: Duration = Duration::from_secs(5);
+
+/// What is asked of the broker.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// How long the token must live at least.
+    pub min_validity: Duration,
+    /// When to get a new token.
+    pub renewal: Renewal,
+    /// Whether a refresh token is wanted too.
+    pub with_refresh_token: bool,
+}
+
+/// When to get a new token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// When the cached one is stale.
+    WhenStale,
+    /// Now, by a refresh if that is possible.
+    Refresh,
+    /// Now, by a login, even if credentials are held back after a rejection.
+    Login,
+}
+
+/// A token that is valid as long as was asked, or as the login service gives them.
+#[derive(Clone, Debug)]
+pub struct Valid {
+    /// The token.
+    pub token: Token,
+    /// The refresh token, if it was asked for.
+    pub refresh_token: Option<Secret>,
+}
+
+/// What a person at a terminal may want to know while it takes its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Another process signs in; its token will be ours.
+    ForAnotherProcess,
+    /// For the next MFA step, for so long.
+    ForNextStep(Duration),
+    /// For the login service.
+    ForLoginService,
+    /// For the login service to recover, for so long.
+    ForRetry(Duration),
+}
+
+/// Decides for one profile, in one call's time.
+pub struct Broker<'a> {
+    profile: &'a Profile,
+    cache: Cache,
+    store: Box<dyn SecretStore + 'a>,
+    service: Box<dyn LoginService + 'a>,
+    clock: &'a dyn Clock,
+    deadline: Deadline,
+    waiting: &'a dyn Fn(Waiting),
+}
+
+impl Default for Request {
+    /// A token that lives for another minute, from the cache if it can be.
+    fn default() -> Self {
+        Request { min_validity: Duration::from_secs(60), renewal: Renewal::WhenStale, with_refresh_token: false }
+    }
+}
+
+impl<'a> Broker<'a> {
+    /// A broker for `profile` with its cache in `cache_directory`, all of whose work ends within `timeout`.
+    /// Touches nothing yet.
+    pub fn new(profile: &'a Profile, cache_directory: &Path, clock: &'a dyn Clock, timeout: Duration) -> Self {
+        Broker {
+            profile,
+            cache: Cache::new(cache_directory, &profile.name, profile.identity()),
+            store: secrets::store(profile, clock),
+            service: Box::new(HttpLoginService::new(profile)),
+            clock,
+            deadline: Deadline::after(clock, timeout),
+            waiting: &|_| {},
+        }
+    }
+
+    /// The same broker, which tells `waiting` what it waits for.
+    #[must_use]
+    pub fn on_wait(mut self, waiting: &'a dyn Fn(Waiting)) -> Self {
+        self.waiting = waiting;
+        self
+    }
+
+    /// A valid token: the cached one while it is fresh, else a new one.
+    ///
+    /// # Errors
+    /// Whatever keeps it from getting one, by [`ErrorKind`]; not while the cached token lives, unless a
+    /// new one was asked for.
+    pub fn token(&self, request: &Request) -> Result<Valid> {
+        let valid = self.fresh_or_renewed(request)?;
+        if !request.with_refresh_token || valid.refresh_token.is_some() {
+            return Ok(valid);
+        }
+        match self.store.refresh_token(self.deadline)? {
+            Some(kept) => Ok(Valid { refresh_token: Some(kept), ..valid }),
+            None => self.renew(None, &Request { renewal: Renewal::Login, ..*request }, self.deadline),
+        }
+    }
+
+    fn fresh_or_renewed(&self, request: &Request) -> Result<Valid> {
+        let seen = self.cache.read()?;
+        let cached = seen.as_ref().map(|cached| &cached.token).filter(|_| request.renewal == Renewal::WhenStale);
+        if let Some(token) = cached.filter(|token| token.is_fresh(self.clock.now(), request.min_validity)) {
+            return Ok(Valid::from(token.clone()));
+        }
+        let living = cached.filter(|token| token.is_fresh(self.clock.now(), LAST_MOMENT));
+        let deadline = match living {
+            Some(token) => self.deadline.at_most(self.clock, token.life(self.clock.now()) - LAST_MOMENT),
+            None => self.deadline,
+        };
+        match (self.renew(seen.as_ref(), request, deadline), living) {
+            (Ok(valid), _) => {
+                if !valid.token.is_fresh(self.clock.now(), request.min_validity) {
+                    let life = valid.token.life(self.clock.now()).as_secs();
+                    log::warn!("the freshest token to be had lives {life} s, less than asked");
+                }
+                Ok(valid)
+            }
+            (Err(e), Some(token)) => {
+                let life = token.life(self.clock.now()).as_secs();
+                log::warn!("{e}; the cached token is used, which lives another {life} s");
+                Ok(Valid::from(token.clone()))
+            }
+            (Err(e), None) => Err(e),
+        }
+    }
+
+    /// Gets a new token, or the one that another process got meanwhile. `seen` is what the cache held
+    /// before the wait for the lock.
+    fn renew(&self, seen: Option<&Cached>, request: &Request, deadline: Deadline) -> Result<Valid> {
+        let mut lock = match self.take_turn(deadline, || self.published(seen, request))? {
+            Turn::Published(token) => return Ok(Valid::from(token)),
+            Turn::Mine(lock) => lock,
+        };
+        let mut account = lock.account();
+        if request.renewal != Renewal::Login {
+            if let Some(valid) = self.refresh(&mut lock, &mut account, deadline)? {
+                return Ok(valid);
+            }
+            if let Some(rejection) = account.rejection.as_ref().filter(|r| r.holds(self.clock.now())) {
+                return Err(self.held_back(rejection));
+            }
+        }
+        let secrets = self.store.secrets(deadline)?;
+        let asked = self.sign_in(&Presented::Secrets(&secrets), &mut lock, &mut account, deadline);
+        if let Err(Refused { rejection: Some(rejection), .. }) = &asked {
+            account.rejection = Some(rejection.clone());
+            lock.record(&account)?;
+        }
+        let (tokens, obtained) = asked.map_err(|refused| refused.error)?;
+        Ok(self.publish(&lock, tokens, obtained, None, deadline))
+    }
+
+    /// Waits for the account's lock, looking at every turn whether the wait has become needless: when
+    /// the holder has published its token, all who wait have it at once.
+    fn take_turn(&self, deadline: Deadline, published: impl Fn() -> Result<Option<Token>>) -> Result<Turn> {
+        let mut pause = Duration::from_millis(2);
+        loop {
+            let lock = self.cache.try_lock()?;
+            if let Some(token) = published()? {
+                return Ok(Turn::Published(token));
+            }
+            if let Some(lock) = lock {
+                return Ok(Turn::Mine(lock));
+            }
+            let left = deadline.left(self.clock);
+            if left.is_zero() {
+                return Err(Error::new(
+                    ErrorKind::Cache,
+                    "another process holds the lock of this account and does not let go",
+                )
+                .hint(format!(
+                    "look for a hanging apigee-credential; the locks are in {}",
+                    self.cache.directory().display()
+                )));
+            }
+            (self.waiting)(Waiting::ForAnotherProcess);
+            self.clock.sleep(pause.min(left));
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+
+    /// The cached token, if it will do. One that another process got since `seen` will, even if it lives
+    /// shorter than asked: the login service has just said that it gives no longer ones.
+    fn published(&self, seen: Option<&Cached>, request: &Request) -> Result<Option<Token>> {
+        if request.renewal == Renewal::Login {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        Ok(self.cache.read()?.map(|cached| cached.token).filter(|token| {
+            let is_new = seen.is_none_or(|seen| seen.token.access_token != token.access_token);
+            (is_new && token.is_fresh(now, LAST_MOMENT))
+                || (request.renewal == Renewal::WhenStale && token.is_fresh(now, request.min_validity))
+        }))
+    }
+
+    /// Renews with the refresh token; `None` if there is none or it is refused.
+    fn refresh(&self, lock: &mut Lock, account: &mut Account, deadline: Deadline) -> Result<Option<Valid>> {
+        let Some(refresh_token) = self.store.refresh_token(deadline)? else {
+            return Ok(None);
+        };
+        let client_secret = self.client_secret(deadline)?;
+        let mut retries = 0..RETRIES;
+        loop {
+            log::info!("refreshing the token");
+            (self.waiting)(Waiting::ForLoginService);
+            let asked = self.clock.now();
+            let Answer { outcome, date } = self.service.request(
+                &Grant::RefreshToken(&refresh_token),
+                client_secret.as_ref(),
+                deadline.left(self.clock),
+            );
+            if date.is_some_and(|date| account.learn_skew(date, self.clock.now())) {
+                lock.record(account)?;
+            }
+            match outcome {
+                Ok(tokens) => return Ok(Some(self.publish(lock, tokens, asked, Some(&refresh_token), deadline))),
+                Err(Failure::Rejected(reason)) => {
+                    log::info!("the refresh was refused: {reason}");
+                    if let Err(e) = self.store.keep_refresh_token(None, deadline) {
+                        log::warn!("the refused refresh token could not be removed: {e}");
+                    }
+                    return Ok(None);
+                }
+                // A refresh cannot count as a failed login, so it is tried again whatever became of it.
+                Err(failure) => self.pause_before_retry(failure, &mut retries, deadline)?,
+            }
+        }
+    }
+
+    /// Signs in once; or once more, if the code was for another step than the service's, or the service
+    /// did not look at the request.
+    fn sign_in(
+        &self,
+        presented: &Presented<'_>,
+        lock: &mut Lock,
+        account: &mut Account,
+        deadline: Deadline,
+    ) -> std::result::Result<(Tokens, Timestamp), Refused> {
+        let client_secret = match presented {
+            Presented::Secrets(secrets) => secrets.client_secret.as_ref(),
+            Presented::Passcode(_) => None,
+        };
+        let mut attempts = 1;
+        let mut retries = 0..RETRIES;
+        loop {
+            let mfa_token = match presented {
+                Presented::Secrets(secrets) => self.mfa_token(secrets, lock, account, deadline)?,
+                Presented::Passcode(_) => None,
+            };
+            let grant = match presented {
+                Presented::Secrets(secrets) => Grant::Password(Credentials {
+                    username: &self.profile.username,
+                    password: secrets.password.as_ref().ok_or_else(|| self.no_password())?,
+                    mfa_token: mfa_token.as_ref().map(|(code, _)| code),
+                }),
+                Presented::Passcode(passcode) => Grant::Passcode(passcode),
+            };
+            log::info!("signing in as {} at {}", self.profile.username, self.profile.login_url);
+            (self.waiting)(Waiting::ForLoginService);
+            let asked = self.clock.now();
+            let Answer { outcome, date } = self.service.request(&grant, client_secret, deadline.left(self.clock));
+            let answered = self.clock.now();
+            let skew_learnt = date.is_some_and(|date| account.learn_skew(date, answered));
+            let step = mfa_token.as_ref().map(|(_, step)| *step);
+            match outcome {
+                Ok(tokens) => {
+                    account.rejection = None;
+                    account.last_login = Some(answered);
+                    lock.record(account)?;
+                    return Ok((tokens, asked));
+                }
+                Err(Failure::Rejected(reason)) => {
+                    let wrong_step = step.zip(date).is_some_and(|(step, date)| steps_apart(step, date));
+                    lock.record(account)?;
+                    if !(skew_learnt && wrong_step && attempts == 1 && self.profile.mfa == Mfa::SharedSecret) {
+                        return Err(self.rejected(Rejection::new(answered, attempts, reason)));
+                    }
+                    log::info!("this machine's clock is {} s behind the login service's", account.skew);
+                    attempts += 1;
+                }
+                Err(failure) => {
+                    match (&failure, step) {
+                        (Failure::Passing { reach: Reach::Unsent, .. } | Failure::Configuration(_), Some(step)) => {
+                            account.free_step(step);
+                            lock.record(account)?;
+                        }
+                        (Failure::Passing { reach: Reach::Received, .. }, _) => return Err(into_error(failure).into()),
+                        _ => {}
+                    }
+                    self.pause_before_retry(failure, &mut retries, deadline)?;
+                }
+            }
+        }
+    }
+
+    /// The MFA token to send, with its step, which is recorded as used before anything is sent: if this
+    /// process is killed, no other sends the code again.
+    fn mfa_token(
+        &self,
+        secrets: &Secrets,
+        lock: &mut Lock,
+        account: &mut Account,
+        deadline: Deadline,
+    ) -> Result<Option<(Secret, u64)>> {
+        if self.profile.mfa == Mfa::None {
+            return Ok(None);
+        }
+        let step = self.unused_step(account, deadline)?;
+        let code = match &self.profile.mfa {
+            Mfa::SharedSecret => {
+                secrets.shared_secret.as_ref().ok_or_else(|| self.no_shared_secret())?.at_step(step).code
+            }
+            Mfa::Command(command) => mfa::from_command(command, deadline, self.clock)?,
+            Mfa::Prompt | Mfa::None => mfa::from_prompt(&self.profile.username)?,
+        };
+        account.use_step(step);
+        lock.record(account)?;
+        Ok(Some((code, step)))
+    }
+
+    /// The service's current step, if it has time left and its code was not sent yet; else waits for the
+    /// next.
+    fn unused_step(&self, account: &Account, deadline: Deadline) -> Result<u64> {
+        loop {
+            let service_time = account.service_time(self.clock.now());
+            let (step, left) = (otp::step_at(service_time), otp::time_left(service_time));
+            if left >= MIN_STEP_LEFT && !account.is_used(step) {
+                return Ok(step);
+            }
+            if left > deadline.left(self.clock) {
+                return Err(Error::new(
+                    ErrorKind::Unreachable,
+                    format!("the next MFA token comes in {} s, after the time-out", left.as_secs()),
+                )
+                .hint("each MFA token is sent once: wait for the next, or allow more time with --timeout"));
+            }
+            (self.waiting)(Waiting::ForNextStep(left));
+            self.clock.sleep(left.min(Duration::from_secs(1)));
+        }
+    }
+
+    /// Waits before another try, or gives the failure back if there is none left or it would come too late.
+    fn pause_before_retry(
+        &self,
+        failure: Failure,
+        retries: &mut std::ops::Range<u32>,
+        deadline: Deadline,
+    ) -> Result<()> {
+        let Failure::Passing { trouble, retry_after, .. } = &failure else {
+            return Err(into_error(failure));
+        };
+        let Some(retry) = retries.next() else {
+            return Err(into_error(failure));
+        };
+        let pause = retry_after.unwrap_or(Duration::from_millis(500) * 2_u32.pow(retry));
+        if pause >= deadline.left(self.clock) {
+            return Err(into_error(failure));
+        }
+        log::info!("{trouble}; trying again in {} ms", pause.as_millis());
+        (self.waiting)(Waiting::ForRetry(pause));
+        self.clock.sleep(pause);
+        Ok(())
+    }
+
+    /// Puts the new tokens where the next callers find them. What cannot be kept is still answered.
+    fn publish(
+        &self,
+        lock: &Lock,
+        tokens: Tokens,
+        obtained: Timestamp,
+        used: Option<&Secret>,
+        deadline: Deadline,
+    ) -> Valid {
+        // Some services do not rotate the refresh token, nor send it again.
+        let refresh_token = tokens.refresh_token.as_ref().or(used).filter(|_| self.store.keeps_refresh_token());
+        let mut renewable = refresh_token.is_some();
+        if refresh_token != used {
+            // Before the token: a process that is killed in between has lost nothing.
+            if let Err(e) = self.store.keep_refresh_token(refresh_token, deadline) {
+                renewable = false;
+                log::warn!("the refresh token could not be kept: {e}");
+            }
+        }
+        let token = Token {
+            access_token: tokens.access_token,
+            obtained,
+            expires: obtained + tokens.expires_in,
+            scope: tokens.scope,
+            jti: tokens.jti,
+        };
+        let cached = Cached { token, renewable };
+        if let Err(e) = lock.publish(&cached) {
+            log::warn!("the token could not be cached: {e}");
+        }
+        Valid { token: cached.token, refresh_token: tokens.refresh_token.or_else(|| used.cloned()) }
+    }
+
+    /// Signs in with what a person presents, whatever was rejected before, and keeps nothing yet. A
+    /// rejection is not remembered: it is this person's, not the profile's.
+    ///
+    /// # Errors
+    /// As for [`Broker::token`].
+    pub fn prove(&self, presented: &Presented<'_>) -> Result<Proof> {
+        let mut lock = self.lock()?;
+        let mut account = lock.account();
+        let before = account.rejection.clone();
+        let (tokens, obtained) =
+            self.sign_in(presented, &mut lock, &mut account, self.deadline).map_err(|refused| refused.error)?;
+        account.rejection = before;
+        lock.record(&account)?;
+        Ok(Proof { lock, tokens, obtained })
+    }
+
+    /// Caches what a proving login gave; the credentials are not held back any more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`] if the account's record cannot be written.
+    pub fn keep(&self, proof: Proof) -> Result<()> {
+        let Proof { mut lock, tokens, obtained } = proof;
+        let mut account = lock.account();
+        account.rejection = None;
+        lock.record(&account)?;
+        self.publish(&lock, tokens, obtained, None, self.deadline);
+        Ok(())
+    }
+
+    /// Drops the cached token and the refresh token. What the account's logins must know of each other
+    /// stays: a code that was sent stays sent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`] or [`ErrorKind::SecretStore`] if one of them cannot be removed.
+    pub fn log_out(&self) -> Result<()> {
+        self.lock()?.drop_token()?;
+        self.store.keep_refresh_token(None, self.deadline)
+    }
+
+    /// Drops the cached token if it is `token`, or whatever it is if that is `None`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`] if it cannot be removed.
+    pub fn erase(&self, token: Option<&str>) -> Result<()> {
+        let is_it = || -> Result<bool> {
+            let cached = self.cache.read()?;
+            Ok(cached.is_some_and(|c| token.is_none_or(|token| token == c.token.access_token.expose())))
+        };
+        if is_it()? {
+            let lock = self.lock()?;
+            if is_it()? {
+                lock.drop_token()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the hold-back after a rejection, and drops the tokens: the secrets have changed.
+    ///
+    /// # Errors
+    /// As for [`Broker::log_out`].
+    pub fn start_over(&self) -> Result<()> {
+        self.log_out()?;
+        let mut lock = self.lock()?;
+        let mut account = lock.account();
+        account.rejection = None;
+        lock.record(&account)
+    }
+
+    /// The MFA token at the login service's time, with at least `min_validity` left; waits for the next step if
+    /// need be.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if MFA tokens do not come from a shared secret; those of the secret store.
+    pub fn otp(&self, min_validity: Duration) -> Result<Secret> {
+        if self.profile.mfa != Mfa::SharedSecret {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                format!("profile {} has no shared secret (mfa = \"{}\")", self.profile.name, self.profile.mfa.name()),
+            ));
+        }
+        let secrets = self.store.secrets(self.deadline)?;
+        let secret = secrets.shared_secret.as_ref().ok_or_else(|| self.no_shared_secret())?;
+        // Without a cache directory the service's clock is taken to be ours.
+        let account = self.cache.account().unwrap_or_default();
+        let service_time = || account.service_time(self.clock.now());
+        let (token, wait) = otp::mfa_token(secret, service_time(), min_validity);
+        if wait > self.deadline.left(self.clock) {
+            return Err(Error::new(ErrorKind::Unreachable, "the next MFA token comes after the time-out"));
+        }
+        if !wait.is_zero() {
+            log::warn!("waiting {} s for the next MFA token", wait.as_secs() + 1);
+        }
+        while otp::step_at(service_time()) < token.step {
+            let left = otp::time_left(service_time());
+            (self.waiting)(Waiting::ForNextStep(left));
+            self.clock.sleep(left.min(Duration::from_secs(1)));
+        }
+        if account.is_used(token.step) {
+            log::warn!("this MFA token was used for a login: another login with it would be rejected");
+        }
+        Ok(token.code)
+    }
+
+    /// Finds out whether the cache can be written and its lock be taken, and what is cached.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`] if not.
+    pub fn check_cache(&self) -> Result<Option<Cached>> {
+        self.cache.try_lock()?;
+        self.cache.read()
+    }
+
+    /// What is cached, and what the account's logins know of each other.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`] if the cache is not this user's alone.
+    pub fn state(&self) -> Result<(Option<Cached>, Account)> {
+        Ok((self.cache.read()?, self.cache.account()?))
+    }
+
+    /// The store of the profile's secrets.
+    pub fn store(&self) -> &dyn SecretStore {
+        &*self.store
+    }
+
+    /// The moment by which all of this must have ended.
+    pub fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    fn lock(&self) -> Result<Lock> {
+        match self.take_turn(self.deadline, || Ok(None))? {
+            Turn::Mine(lock) => Ok(lock),
+            Turn::Published(_) => unreachable!("nothing that is published would do"),
+        }
+    }
+
+    /// The client's secret, where the client is not the public one: only then is the store asked.
+    ///
+    /// # Errors
+    /// Those of the secret store.
+    pub fn client_secret(&self, deadline: Deadline) -> Result<Option<Secret>> {
+        if self.profile.client_id == crate::profile::DEFAULT_CLIENT_ID {
+            return Ok(None);
+        }
+        Ok(self.store.secrets(deadline)?.client_secret)
+    }
+
+    fn rejected(&self, rejection: Rejection) -> Refused {
+        let error = Error::new(
+            ErrorKind::Rejected,
+            format!("the login service rejected the login of {}: {}", self.profile.username, rejection.reason),
+        )
+        .hint(self.mend());
+        Refused { error, rejection: Some(rejection) }
+    }
+
+    fn held_back(&self, rejection: &Rejection) -> Error {
+        Error::new(
+            ErrorKind::Rejected,
+            format!(
+                "the login of {} was rejected at {:.0} ({}) and is not tried again before {:.0}, lest the account be locked",
+                self.profile.username, rejection.at, rejection.reason, rejection.until
+            ),
+        )
+        .hint(format!("{}; or try again at once: `apigee-credential token --force-login`", self.mend()))
+    }
+
+    fn mend(&self) -> String {
+        format!("correct the secrets with `apigee-credential setup --profile {}`", self.profile.name)
+    }
+
+    fn no_password(&self) -> Error {
+        let profile = &self.profile.name;
+        if self.profile.zone.is_some() {
+            return Error::new(ErrorKind::Rejected, format!("the session of profile {profile} has ended")).hint(
+                format!(
+                    "get a new passcode at {} and run `apigee-credential setup --profile {profile} --passcode`",
+                    self.profile.passcode_page()
+                ),
+            );
+        }
+        Error::new(
+            ErrorKind::NotSetUp,
+            format!("profile {profile} has no password in its {} store", self.profile.store.name()),
+        )
+        .hint(format!("run `apigee-credential setup --profile {profile}`"))
+    }
+
+    fn no_shared_secret(&self) -> Error {
+        let profile = &self.profile.name;
+        Error::new(
+            ErrorKind::NotSetUp,
+            format!("profile {profile} has no shared secret in its {} store", self.profile.store.name()),
+        )
+        .hint(format!("run `apigee-credential setup --profile {profile}`; for an account without MFA add `--mfa none`"))
+    }
+}
+
+/// What a person presents to sign in.
+#[derive(Debug)]
+pub enum Presented<'a> {
+    /// Password and shared secret.
+    Secrets(&'a Secrets),
+    /// A one-time passcode from the zone's page.
+    Passcode(&'a Secret),
+}
+
+/// A login that succeeded; the account's lock is held until its tokens are kept or it is dropped.
+#[derive(Debug)]
+pub struct Proof {
+    lock: Lock,
+    tokens: Tokens,
+    obtained: Timestamp,
+}
+
+enum Turn {
+    Mine(Lock),
+    Published(Token),
+}
+
+/// Why a login gave no tokens; with what to remember, if the service rejected it.
+struct Refused {
+    error: Error,
+    rejection: Option<Rejection>,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Refused { error, rejection: None }
+    }
+}
+
+impl From<Token> for Valid {
+    fn from(token: Token) -> Self {
+        Valid { token, refresh_token: None }
+    }
+}
+
+/// A failure of the login service, told to a person.
+pub(crate) fn into_error(failure: Failure) -> Error {
+    match failure {
+        Failure::Rejected(reason) => Error::new(ErrorKind::Rejected, reason),
+        Failure::Configuration(trouble) => Error::new(ErrorKind::Usage, trouble),
+        Failure::Passing { trouble, .. } => {
+            Error::new(ErrorKind::Unreachable, trouble).hint("`apigee-credential doctor` tells which part fails")
+        }
+        Failure::Protocol { trouble, hint } => {
+            let error = Error::new(ErrorKind::Unreachable, trouble);
+            match hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
+        }
+    }
+}

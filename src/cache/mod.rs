@@ -1,0 +1,312 @@
+//! The cache of one profile: a token file that is read without a lock and replaced atomically, and the
+//! lock of its account, whose file remembers what the account's logins must know of each other.
+//!
+//! Nothing here is a password, a shared secret or a refresh token.
+
+mod account;
+mod lock;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+pub(crate) use account::steps_apart;
+pub use account::{Account, Rejection};
+pub use lock::Lock;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::files::{self, Distrust, trust};
+use crate::json;
+use crate::token::{Identity, Token, is_bearer_token};
+
+/// A token file holds one token and its identity; what is larger is not ours.
+const MAX_TOKEN_FILE_BYTES: usize = 128 * 1024;
+
+/// The format of the token file. Another version's file is treated as absent and replaced.
+const VERSION: u32 = 1;
+
+/// One profile's part of the cache directory.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    directory: PathBuf,
+    token_file: PathBuf,
+    lock_file: PathBuf,
+    identity: Identity,
+}
+
+/// A token as it was cached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cached {
+    /// The token.
+    pub token: Token,
+    /// Whether a refresh token is kept beside the secrets that can renew it.
+    pub renewable: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TokenFile {
+    version: u32,
+    token: Token,
+    identity: Identity,
+    renewable: bool,
+}
+
+impl Cache {
+    /// The cache of the profile called `profile` in `directory`. Touches nothing yet.
+    pub fn new(directory: &Path, profile: &str, identity: Identity) -> Self {
+        // The lock is the account's rather than the profile's: two profiles of one account share its MFA
+        // steps and its failed logins, so they must not sign in side by side.
+        let account = format!("{}\n{}", identity.login_url, identity.username);
+        let account: String = Sha256::digest(account).iter().take(8).map(|b| format!("{b:02x}")).collect();
+        Cache {
+            directory: directory.to_owned(),
+            token_file: directory.join(format!("{profile}.json")),
+            lock_file: directory.join(format!("{account}.lock")),
+            identity,
+        }
+    }
+
+    /// The cached token of this identity, if there is one that can be read. Takes no lock.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`] if the directory or the file is not this user's alone.
+    pub fn read(&self) -> Result<Option<Cached>> {
+        if !self.check_directory()? {
+            return Ok(None);
+        }
+        let Some(file) = self.open_own(files::private().read(true), &self.token_file)? else {
+            return Ok(None);
+        };
+        let Ok(bytes) = files::read_limited(file, MAX_TOKEN_FILE_BYTES) else {
+            return Ok(None);
+        };
+        Ok(json::object::<TokenFile>(&bytes)
+            .ok()
+            .filter(|file| file.version == VERSION && file.identity == self.identity)
+            .filter(|file| is_bearer_token(file.token.access_token.expose()))
+            .map(|file| Cached { token: file.token, renewable: file.renewable }))
+    }
+
+    /// Takes the account's lock if no other process has it; `None` if one has.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`] if the lock file cannot be made or is not this user's alone.
+    pub fn try_lock(&self) -> Result<Option<Lock>> {
+        files::create_private_dir(&self.directory).map_err(|e| self.unusable(&self.directory, &e))?;
+        self.check_directory()?;
+        let file = self
+            .open_own(files::private().read(true).write(true).create(true), &self.lock_file)?
+            .ok_or_else(|| self.unusable(&self.lock_file, &io::ErrorKind::NotFound.into()))?;
+        Lock::try_take(file, self).map_err(|e| self.unusable(&self.lock_file, &e))
+    }
+
+    /// What the account's logins know of each other, read without its lock.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`] as for [`Cache::read`].
+    pub fn account(&self) -> Result<Account> {
+        if !self.check_directory()? {
+            return Ok(Account::default());
+        }
+        Ok(self
+            .open_own(files::private().read(true), &self.lock_file)?
+            .map(|file| Account::read(&file))
+            .unwrap_or_default())
+    }
+
+    /// The directory that holds the cache.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Whether the directory is there; an error if it is not this user's alone.
+    fn check_directory(&self) -> Result<bool> {
+        let metadata = match fs::symlink_metadata(&self.directory) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other.map_err(|e| self.unusable(&self.directory, &e))?,
+        };
+        if !metadata.is_dir() {
+            return Err(refused(&self.directory, &Distrust::Kind));
+        }
+        trust::own(&metadata).map_err(|distrust| refused(&self.directory, &distrust))?;
+        Ok(true)
+    }
+
+    /// Opens a file of the cache, if it is there; an error if it is not this user's alone.
+    fn open_own(&self, options: &fs::OpenOptions, path: &Path) -> Result<Option<fs::File>> {
+        let file = match options.open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if files::is_link_error(&e) => return Err(refused(path, &Distrust::Kind)),
+            Err(e) => return Err(self.unusable(path, &e)),
+        };
+        let metadata = file.metadata().map_err(|e| self.unusable(path, &e))?;
+        if !metadata.is_file() {
+            return Err(refused(path, &Distrust::Kind));
+        }
+        trust::own(&metadata).map_err(|distrust| refused(path, &distrust))?;
+        Ok(Some(file))
+    }
+
+    fn unusable(&self, path: &Path, error: &io::Error) -> Error {
+        Error::new(ErrorKind::Cache, format!("cannot use {}: {error}", path.display()))
+            .hint("APIGEE_CREDENTIAL_CACHE_DIR names another cache directory")
+    }
+}
+
+fn refused(path: &Path, distrust: &Distrust) -> Error {
+    Error::new(ErrorKind::Cache, format!("{} {}: refused", path.display(), distrust.reason()))
+        .hint("remove it; it is made anew, for you alone")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::token::tests::token;
+
+    pub(crate) fn identity(username: &str) -> Identity {
+        Identity {
+            username: username.to_owned(),
+            login_url: "https://login.example".to_owned(),
+            client_id: "edgecli".to_owned(),
+        }
+    }
+
+    fn cache(directory: &Path) -> Cache {
+        Cache::new(directory, "work", identity("me"))
+    }
+
+    fn publish(cache: &Cache) {
+        let lock = cache.try_lock().unwrap().unwrap();
+        lock.publish(&Cached { token: token("abc", 1, 2), renewable: true }).unwrap();
+    }
+
+    #[test]
+    fn what_was_published_is_read_by_its_identity_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("cache");
+        let ours = cache(&directory);
+        assert_eq!(ours.read().unwrap(), None);
+        publish(&ours);
+        let cached = ours.read().unwrap().unwrap();
+        assert_eq!(cached.token, token("abc", 1, 2));
+        assert!(cached.renewable);
+        assert_eq!(Cache::new(&directory, "work", identity("you")).read().unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_that_is_no_cache_is_treated_as_absent_and_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("cache");
+        let cache = cache(&directory);
+        publish(&cache);
+        let good = fs::read_to_string(&cache.token_file).unwrap();
+        for bad in [
+            "",
+            "{",
+            "[]",
+            "null",
+            &good[..good.len() / 2],
+            &good.replace("\"version\":1", "\"version\":2"),
+            &good.replace("abc", "a b"),
+            &good.replace("abc", "a\\nb"),
+            &format!("{good}{}", " ".repeat(MAX_TOKEN_FILE_BYTES)),
+        ] {
+            fs::write(&cache.token_file, bad).unwrap();
+            assert_eq!(cache.read().unwrap(), None, "{bad:.40}");
+        }
+        publish(&cache);
+        assert!(cache.read().unwrap().is_some());
+    }
+
+    #[test]
+    fn only_one_has_the_lock() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = cache(&home.path().join("cache"));
+        let lock = cache.try_lock().unwrap().unwrap();
+        assert!(cache.try_lock().unwrap().is_none());
+        drop(lock);
+        assert!(cache.try_lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn profiles_of_one_account_share_its_lock_and_others_do_not() {
+        let home = tempfile::tempdir().unwrap();
+        let directory = home.path().join("cache");
+        let lock = cache(&directory).try_lock().unwrap().unwrap();
+        assert!(Cache::new(&directory, "other", identity("me")).try_lock().unwrap().is_none());
+        assert!(Cache::new(&directory, "work", identity("you")).try_lock().unwrap().is_some());
+        drop(lock);
+    }
+
+    #[test]
+    fn the_account_is_remembered_with_the_lock() {
+        let home = tempfile::tempdir().unwrap();
+        let cache = cache(&home.path().join("cache"));
+        assert_eq!(cache.account().unwrap(), Account::default());
+        let mut lock = cache.try_lock().unwrap().unwrap();
+        let mut account = lock.account();
+        account.use_step(7);
+        account.skew = -3;
+        lock.record(&account).unwrap();
+        assert_eq!(cache.account().unwrap(), account);
+        drop(lock);
+        assert_eq!(cache.try_lock().unwrap().unwrap().account(), account);
+    }
+
+    #[cfg(unix)]
+    mod trust {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+
+        use super::*;
+
+        fn mode(path: &Path) -> u32 {
+            fs::metadata(path).unwrap().permissions().mode() & 0o777
+        }
+
+        #[test]
+        fn the_cache_is_its_owners_alone() {
+            let home = tempfile::tempdir().unwrap();
+            let cache = cache(&home.path().join("a/cache"));
+            publish(&cache);
+            assert_eq!(mode(&cache.directory), 0o700);
+            assert_eq!(mode(&cache.token_file), 0o600);
+            assert_eq!(mode(&cache.lock_file), 0o600);
+        }
+
+        #[test]
+        fn what_others_can_write_or_a_link_is_refused() {
+            let home = tempfile::tempdir().unwrap();
+            let directory = home.path().join("cache");
+            let cache = cache(&directory);
+            publish(&cache);
+
+            for path in [&cache.token_file, &cache.directory] {
+                let good = mode(path);
+                for bad in [0o020, 0o002] {
+                    fs::set_permissions(path, fs::Permissions::from_mode(good | bad)).unwrap();
+                    assert_eq!(cache.read().unwrap_err().kind(), ErrorKind::Cache);
+                }
+                fs::set_permissions(path, fs::Permissions::from_mode(good)).unwrap();
+                assert!(cache.read().unwrap().is_some());
+            }
+
+            let elsewhere = home.path().join("elsewhere");
+            for path in [&cache.token_file, &cache.directory] {
+                fs::rename(path, &elsewhere).unwrap();
+                symlink(&elsewhere, path).unwrap();
+                assert_eq!(cache.read().unwrap_err().kind(), ErrorKind::Cache);
+                fs::remove_file(path).unwrap();
+                fs::rename(&elsewhere, path).unwrap();
+            }
+
+            fs::remove_file(&cache.lock_file).unwrap();
+            symlink(&elsewhere, &cache.lock_file).unwrap();
+            assert_eq!(cache.try_lock().unwrap_err().kind(), ErrorKind::Cache);
+            assert!(!elsewhere.exists(), "the link was followed");
+        }
+    }
+}

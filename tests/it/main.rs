@@ -1,0 +1,16 @@
+//! What the program promises, tried on real processes: the binary as a user starts it, a login service over
+//! TLS, a real Secret Service, a real git.
+
+#[path = "../standin/mod.rs"]
+mod standin;
+mod support;
+
+mod cache;
+mod cold;
+mod commands;
+mod config;
+mod git;
+mod keychain;
+mod otp;
+mod setup;
+mod token;
