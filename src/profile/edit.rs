@@ -36,7 +36,7 @@ pub fn write(path: &Path, profile: &Profile) -> Result<()> {
 /// Removes the profile of this name, and the default if it was that.
 ///
 /// # Errors
-/// As for [`write`].
+/// As for [`write()`].
 pub fn remove(path: &Path, name: &str) -> Result<()> {
     if !path.exists() {
         return Ok(());
