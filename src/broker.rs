@@ -684,3 +684,6 @@ pub(crate) fn into_error(failure: Failure) -> Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
