@@ -6,6 +6,7 @@ mod standin;
 mod support;
 
 mod cache;
+mod clients;
 mod cold;
 mod commands;
 mod config;
