@@ -22,6 +22,9 @@ use crate::token::Token;
 /// An MFA token with less time left than this might be too old when it arrives.
 const MIN_STEP_LEFT: Duration = Duration::from_secs(3);
 
+/// For so long a new step has not begun everywhere on the machine.
+const STEP_BEGIN: Duration = Duration::from_secs(1);
+
 /// Trouble that may pass is tried again this often.
 const RETRIES: u32 = 2;
 
@@ -305,7 +308,7 @@ impl<'a> Broker<'a> {
                     let wrong_step = step.zip(date).is_some_and(|(step, date)| steps_apart(step, date));
                     lock.record(account)?;
                     if !(skew_learnt && wrong_step && attempts == 1 && self.profile.mfa == Mfa::SharedSecret) {
-                        return Err(self.rejected(Rejection::new(answered, attempts, reason)));
+                        return Err(self.rejected(presented, Rejection::new(answered, attempts, reason)));
                     }
                     log::info!("this machine's clock is {} s behind the login service's", account.skew);
                     attempts += 1;
@@ -342,7 +345,12 @@ impl<'a> Broker<'a> {
             Mfa::SharedSecret => {
                 secrets.shared_secret.as_ref().ok_or_else(|| self.no_shared_secret())?.at_step(step).code
             }
-            Mfa::Command(command) => mfa::from_command(command, deadline, self.clock)?,
+            Mfa::Command(command) => {
+                // Another program's clock may still be in the step before: time(2) is a few ms late.
+                let left = otp::time_left(account.service_time(self.clock.now()));
+                self.clock.sleep((left + STEP_BEGIN).saturating_sub(Duration::from_secs(otp::STEP_SECONDS)));
+                mfa::from_command(command, deadline, self.clock)?
+            }
             Mfa::Prompt | Mfa::None => mfa::from_prompt(&self.profile.username)?,
         };
         account.use_step(step);
@@ -576,12 +584,16 @@ impl<'a> Broker<'a> {
         Ok(self.store.secrets(deadline)?.client_secret)
     }
 
-    fn rejected(&self, rejection: Rejection) -> Refused {
-        let error = Error::new(
-            ErrorKind::Rejected,
-            format!("the login service rejected the login of {}: {}", self.profile.username, rejection.reason),
-        )
-        .hint(self.mend());
+    fn rejected(&self, presented: &Presented<'_>, rejection: Rejection) -> Refused {
+        let username = &self.profile.username;
+        let error = match presented {
+            Presented::Secrets(_) => {
+                let message = format!("the login service rejected the login of {username}: {}", rejection.reason);
+                Error::new(ErrorKind::Rejected, message).hint(self.mend())
+            }
+            Presented::Passcode(_) => Error::new(ErrorKind::Rejected, "the login service rejected the passcode")
+                .hint(format!("each is good once: get a new one at {}", self.profile.passcode_page())),
+        };
         Refused { error, rejection: Some(rejection) }
     }
 

@@ -28,6 +28,12 @@ pub(super) fn run(context: &Context, arguments: Box<SetupArguments>) -> Result<(
 
     let mut passcode = None;
     let secrets = if arguments.passcode {
+        if profile.store != Store::Keychain {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "--passcode needs the keychain: only there a refresh token is kept",
+            ));
+        }
         passcode = Some(ask_passcode(&profile)?);
         profile.mfa = Mfa::None;
         Secrets::default()
@@ -43,9 +49,6 @@ pub(super) fn run(context: &Context, arguments: Box<SetupArguments>) -> Result<(
     }
 
     let broker = context.broker(&profile);
-    if passcode.is_some() && !broker.store().keeps_refresh_token() {
-        return Err(Error::new(ErrorKind::Usage, "--passcode needs the keychain: only there a refresh token is kept"));
-    }
     // A keychain that cannot be used is found out before a login is spent.
     broker.store().refresh_token(broker.deadline())?;
     let proof = match &passcode {

@@ -5,6 +5,7 @@
 mod standin;
 mod support;
 
+mod accounts;
 mod cache;
 mod clients;
 mod cold;
