@@ -15,4 +15,5 @@ mod git;
 mod keychain;
 mod otp;
 mod setup;
+mod terminal;
 mod token;
