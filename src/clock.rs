@@ -110,6 +110,10 @@ pub(crate) mod tests {
         }
 
         fn sleep(&self, duration: Duration) {
+            // A short wait is one for another process, which needs real time.
+            if duration < Duration::from_millis(100) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
             self.wall.set(self.wall.get() + duration);
             self.monotonic.set(self.monotonic.get() + duration);
         }

@@ -1,6 +1,6 @@
 //! Files that hold something to protect: who may have written them, and how they are replaced.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -28,13 +28,19 @@ impl Distrust {
     }
 }
 
-/// Reads at most `limit` bytes; a longer file is an error of kind `FileTooLarge`. The buffer is wiped when
-/// it is dropped.
-pub(crate) fn read_limited(file: File, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
-    let size = file.metadata()?.len();
-    let mut bytes = Zeroizing::new(Vec::with_capacity((size as usize).min(limit) + 1));
-    file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > limit {
+/// Reads a file of at most `limit` bytes; a longer one is an error of kind `FileTooLarge`. The buffer is
+/// wiped when it is dropped.
+pub(crate) fn read_limited(mut file: File, metadata: &Metadata, limit: usize) -> io::Result<Zeroizing<Vec<u8>>> {
+    let size = usize::try_from(metadata.len()).unwrap_or(usize::MAX).min(limit);
+    let mut bytes = Zeroizing::new(vec![0; size + 1]);
+    let read = file.read(&mut bytes)?;
+    bytes.truncate(read);
+    // A file that is replaced as a whole is read by one call. Another may be longer than it said, or
+    // give itself in pieces.
+    if read != size {
+        file.take((limit + 1 - read) as u64).read_to_end(&mut bytes)?;
+    }
+    if bytes.len() > limit || metadata.len() > limit as u64 {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(bytes)
@@ -219,8 +225,19 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f");
         fs::write(&path, "12345").unwrap();
-        assert_eq!(&**read_limited(File::open(&path).unwrap(), 5).unwrap(), b"12345");
-        let error = read_limited(File::open(&path).unwrap(), 4).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        let read = |path: &Path, limit| {
+            let file = File::open(path)?;
+            let metadata = file.metadata()?;
+            read_limited(file, &metadata, limit)
+        };
+        assert_eq!(&**read(&path, 5).unwrap(), b"12345");
+        assert_eq!(read(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        #[cfg(target_os = "linux")]
+        {
+            // Says that it is empty, and is not.
+            let endless = Path::new("/proc/self/maps");
+            assert!(read(endless, 1 << 20).unwrap().len() > 100);
+            assert_eq!(read(endless, 100).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        }
     }
 }

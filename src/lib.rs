@@ -41,6 +41,8 @@
 //! # Ok::<(), apigee_credential::Error>(())
 //! ```
 
+#![forbid(unsafe_code)]
+
 mod broker;
 mod cache;
 #[doc(hidden)]

@@ -42,7 +42,7 @@ impl Lock {
     /// # Errors
     /// [`ErrorKind::Cache`] if the record cannot be written.
     pub fn record(&mut self, account: &Account) -> Result<()> {
-        account.write(&self.file).map_err(|e| self.cache.unusable(&self.cache.lock_file, &e))
+        account.write(&self.file).map_err(|e| self.cache.unusable(&self.cache.lock_file(), &e))
     }
 
     /// Puts a token into the cache, for all who look.

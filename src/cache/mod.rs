@@ -33,7 +33,6 @@ const VERSION: u32 = 1;
 pub struct Cache {
     directory: PathBuf,
     token_file: PathBuf,
-    lock_file: PathBuf,
     identity: Identity,
 }
 
@@ -57,16 +56,7 @@ struct TokenFile {
 impl Cache {
     /// The cache of the profile called `profile` in `directory`. Touches nothing yet.
     pub fn new(directory: &Path, profile: &str, identity: Identity) -> Self {
-        // The lock is the account's rather than the profile's: two profiles of one account share its MFA
-        // steps and its failed logins, so they must not sign in side by side.
-        let account = format!("{}\n{}", identity.login_url, identity.username);
-        let account: String = Sha256::digest(account).iter().take(8).map(|b| format!("{b:02x}")).collect();
-        Cache {
-            directory: directory.to_owned(),
-            token_file: directory.join(format!("{profile}.json")),
-            lock_file: directory.join(format!("{account}.lock")),
-            identity,
-        }
+        Cache { directory: directory.to_owned(), token_file: directory.join(format!("{profile}.json")), identity }
     }
 
     /// The cached token of this identity, if there is one that can be read. Takes no lock.
@@ -77,10 +67,10 @@ impl Cache {
         if !self.check_directory()? {
             return Ok(None);
         }
-        let Some(file) = self.open_own(files::private().read(true), &self.token_file)? else {
+        let Some((file, metadata)) = self.open_own(files::private().read(true), &self.token_file)? else {
             return Ok(None);
         };
-        let Ok(bytes) = files::read_limited(file, MAX_TOKEN_FILE_BYTES) else {
+        let Ok(bytes) = files::read_limited(file, &metadata, MAX_TOKEN_FILE_BYTES) else {
             return Ok(None);
         };
         Ok(json::object::<TokenFile>(&bytes)
@@ -97,10 +87,11 @@ impl Cache {
     pub fn try_lock(&self) -> Result<Option<Lock>> {
         files::create_private_dir(&self.directory).map_err(|e| self.unusable(&self.directory, &e))?;
         self.check_directory()?;
-        let file = self
-            .open_own(files::private().read(true).write(true).create(true), &self.lock_file)?
-            .ok_or_else(|| self.unusable(&self.lock_file, &io::ErrorKind::NotFound.into()))?;
-        Lock::try_take(file, self).map_err(|e| self.unusable(&self.lock_file, &e))
+        let path = self.lock_file();
+        let (file, _) = self
+            .open_own(files::private().read(true).write(true).create(true), &path)?
+            .ok_or_else(|| self.unusable(&path, &io::ErrorKind::NotFound.into()))?;
+        Lock::try_take(file, self).map_err(|e| self.unusable(&path, &e))
     }
 
     /// What the account's logins know of each other, read without its lock.
@@ -112,14 +103,22 @@ impl Cache {
             return Ok(Account::default());
         }
         Ok(self
-            .open_own(files::private().read(true), &self.lock_file)?
-            .map(|file| Account::read(&file))
+            .open_own(files::private().read(true), &self.lock_file())?
+            .map(|(file, _)| Account::read(&file))
             .unwrap_or_default())
     }
 
     /// The directory that holds the cache.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// The lock is the account's rather than the profile's: two profiles of one account share its MFA steps
+    /// and its failed logins, so they must not sign in side by side.
+    fn lock_file(&self) -> PathBuf {
+        let account = format!("{}\n{}", self.identity.login_url, self.identity.username);
+        let account: String = Sha256::digest(account).iter().take(8).map(|b| format!("{b:02x}")).collect();
+        self.directory.join(format!("{account}.lock"))
     }
 
     /// Whether the directory is there; an error if it is not this user's alone.
@@ -136,7 +135,7 @@ impl Cache {
     }
 
     /// Opens a file of the cache, if it is there; an error if it is not this user's alone.
-    fn open_own(&self, options: &fs::OpenOptions, path: &Path) -> Result<Option<fs::File>> {
+    fn open_own(&self, options: &fs::OpenOptions, path: &Path) -> Result<Option<(fs::File, fs::Metadata)>> {
         let file = match options.open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -148,7 +147,7 @@ impl Cache {
             return Err(refused(path, &Distrust::Kind));
         }
         trust::own(&metadata).map_err(|distrust| refused(path, &distrust))?;
-        Ok(Some(file))
+        Ok(Some((file, metadata)))
     }
 
     fn unusable(&self, path: &Path, error: &io::Error) -> Error {
@@ -274,7 +273,7 @@ pub(crate) mod tests {
             publish(&cache);
             assert_eq!(mode(&cache.directory), 0o700);
             assert_eq!(mode(&cache.token_file), 0o600);
-            assert_eq!(mode(&cache.lock_file), 0o600);
+            assert_eq!(mode(&cache.lock_file()), 0o600);
         }
 
         #[test]
@@ -303,8 +302,8 @@ pub(crate) mod tests {
                 fs::rename(&elsewhere, path).unwrap();
             }
 
-            fs::remove_file(&cache.lock_file).unwrap();
-            symlink(&elsewhere, &cache.lock_file).unwrap();
+            fs::remove_file(cache.lock_file()).unwrap();
+            symlink(&elsewhere, cache.lock_file()).unwrap();
             assert_eq!(cache.try_lock().unwrap_err().kind(), ErrorKind::Cache);
             assert!(!elsewhere.exists(), "the link was followed");
         }

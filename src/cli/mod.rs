@@ -16,7 +16,6 @@ mod token;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use arguments::{Command, Global, Parsed};
@@ -29,8 +28,15 @@ use crate::profile::{Config, Places, Profile};
 /// The name under which git finds this program: it then speaks git's protocol alone.
 const GIT_NAME: &str = "git-credential-apigee";
 
+/// Runs the program in this process and gives its exit code.
+pub fn start() -> i32 {
+    #[cfg(unix)]
+    terminal::open_standard_streams();
+    run(&std::env::args_os().collect::<Vec<_>>()) as i32
+}
+
 /// Runs the program with its arguments, the first of which is its name.
-pub fn run(arguments: Vec<OsString>) -> ExitCode {
+fn run(arguments: &[OsString]) -> u8 {
     std::panic::set_hook(Box::new(|panic| {
         // The panic's own message could hold anything.
         let place = panic.location().map(|place| format!(" at {}:{}", place.file(), place.line()));
@@ -38,7 +44,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         std::process::exit(ErrorKind::Unexpected as i32);
     }));
     let called_by_git = arguments.first().is_some_and(|name| Path::new(name).file_stem() == Some(GIT_NAME.as_ref()));
-    let outcome = match arguments::parse(&arguments) {
+    let outcome = match arguments::parse(arguments) {
         Parsed::Call(_, command) if called_by_git && !command.is_gits() => Ok(()),
         Parsed::Call(global, command) => {
             logging::start(&global);
@@ -50,10 +56,10 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Parsed::UnknownCommand(error) | Parsed::Wrong(error) => Err(error),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             complain(&error);
-            ExitCode::from(error.kind() as u8)
+            error.kind() as u8
         }
     }
 }

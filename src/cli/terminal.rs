@@ -36,6 +36,25 @@ pub(super) fn clear() {
     }
 }
 
+/// Opens the standard streams that are closed: else the next file to be opened, the cache say, would be taken
+/// for one of them and written to.
+#[cfg(unix)]
+pub(super) fn open_standard_streams() {
+    use rustix::io::{Errno, fcntl_getfd};
+    use std::os::fd::IntoRawFd;
+    let streams = [
+        fcntl_getfd(rustix::stdio::stdin()),
+        fcntl_getfd(rustix::stdio::stdout()),
+        fcntl_getfd(rustix::stdio::stderr()),
+    ];
+    for _ in streams.iter().filter(|stream| matches!(stream, Err(Errno::BADF))) {
+        // The lowest free descriptor is the one that is missing.
+        if let Ok(null) = std::fs::File::options().read(true).write(true).open("/dev/null") {
+            let _ = null.into_raw_fd();
+        }
+    }
+}
+
 /// A question, whose answer is typed behind it.
 pub(super) fn ask(question: &str) {
     let mut stderr = io::stderr().lock();

@@ -72,13 +72,14 @@ fn read(path: &Path) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.and_then(|file| {
             let metadata = file.metadata()?;
-            Ok((trusted(path, &metadata)?, files::read_limited(file, MAX_SECRET_FILE_BYTES)?).1)
+            check(path, &metadata)?;
+            files::read_limited(file, &metadata, MAX_SECRET_FILE_BYTES)
         }),
     };
     bytes.map(Some).map_err(|e| unavailable(format!("cannot read {}: {e}", path.display())))
 }
 
-fn trusted(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
+fn check(path: &Path, metadata: &fs::Metadata) -> io::Result<()> {
     let verdict = if metadata.is_file() { trust::not_others(metadata) } else { Err(Distrust::Kind) };
     verdict.map_err(|distrust| io::Error::other(format!("it {}", distrust.reason())))?;
     if trust::others_read(metadata) {
