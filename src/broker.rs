@@ -315,7 +315,12 @@ impl<'a> Broker<'a> {
                 }
                 Err(failure) => {
                     match (&failure, step) {
-                        (Failure::Passing { reach: Reach::Unsent, .. } | Failure::Configuration(_), Some(step)) => {
+                        (
+                            Failure::Passing { reach: Reach::Unsent, .. }
+                            | Failure::Configuration(_)
+                            | Failure::Untrusted(_),
+                            Some(step),
+                        ) => {
                             account.free_step(step);
                             lock.record(account)?;
                         }
@@ -687,13 +692,9 @@ pub(crate) fn into_error(failure: Failure) -> Error {
         Failure::Passing { trouble, .. } => {
             Error::new(ErrorKind::Unreachable, trouble).hint("`apigee-credential doctor` tells which part fails")
         }
-        Failure::Protocol { trouble, hint } => {
-            let error = Error::new(ErrorKind::Unreachable, trouble);
-            match hint {
-                Some(hint) => error.hint(hint),
-                None => error,
-            }
-        }
+        Failure::Protocol(trouble) => Error::new(ErrorKind::Unreachable, trouble),
+        Failure::Untrusted(trouble) => Error::new(ErrorKind::Unreachable, trouble)
+            .hint("if your network has its own certificate authority, name its PEM file: setup --ca-bundle FILE"),
     }
 }
 

@@ -400,14 +400,14 @@ fn the_living_token_is_answered_when_renewing_fails_but_not_when_a_new_one_was_a
     desk.will(gives("one"), 0);
     desk.token().unwrap();
     desk.pass(1750);
-    for failure in [Failure::Protocol { trouble: "html".into(), hint: None }, Failure::Configuration("bundle".into())] {
+    for failure in [Failure::Protocol("html".into()), Failure::Configuration("bundle".into())] {
         desk.will(Err(failure.clone()), None);
         assert_eq!(desk.token().unwrap(), "one");
         desk.will(Err(failure), None);
         assert!(desk.forced(Renewal::Refresh).is_err());
     }
     desk.pass(50);
-    desk.will(Err(Failure::Protocol { trouble: "html".into(), hint: None }), None);
+    desk.will(Err(Failure::Protocol("html".into())), None);
     assert_eq!(kind(desk.token()), ErrorKind::Unreachable, "an expired token is never answered");
 }
 

@@ -122,7 +122,7 @@ impl<'a> HttpLoginService<'a> {
         let mut response = self.post("grant_type=none", client_secret, timeout)?;
         match self.read(&mut response) {
             Err(Failure::Rejected(reason)) if reason != answer::CLIENT_REJECTED => Ok(date(&response)),
-            Err(Failure::Protocol { .. }) if response.status() == 400 => Ok(date(&response)),
+            Err(Failure::Protocol(_)) if response.status() == 400 => Ok(date(&response)),
             Err(failure) => Err(failure),
             Ok(_) => Err(self.unspoken("it gives tokens for nothing")),
         }
@@ -170,20 +170,16 @@ impl<'a> HttpLoginService<'a> {
     }
 
     fn distrust(&self, error: &rustls::Error) -> Failure {
-        let place = &self.profile.login_url;
         match error {
-            rustls::Error::InvalidCertificate(reason) => Failure::Protocol {
-                trouble: format!("the certificate of {place} is not trusted: {reason}"),
-                hint: Some(
-                    "if your network has its own certificate authority, name its PEM file: setup --ca-bundle FILE",
-                ),
-            },
+            rustls::Error::InvalidCertificate(reason) => {
+                Failure::Untrusted(format!("the certificate of {} is not trusted: {reason}", self.profile.login_url))
+            }
             _ => self.unspoken(&format!("TLS failed: {error}")),
         }
     }
 
     fn unspoken(&self, trouble: &str) -> Failure {
-        Failure::Protocol { trouble: format!("{}: {trouble}", self.profile.login_url), hint: None }
+        Failure::Protocol(format!("{}: {trouble}", self.profile.login_url))
     }
 
     /// The answer's tokens, or what it means that it has none.

@@ -64,13 +64,10 @@ pub enum Failure {
     },
     /// The request could not be made for what the configuration says.
     Configuration(String),
-    /// The service is not one, or does not speak the protocol, or is not trusted.
-    Protocol {
-        /// What is wrong.
-        trouble: String,
-        /// What to do about it.
-        hint: Option<&'static str>,
-    },
+    /// The service does not speak the protocol; in what way.
+    Protocol(String),
+    /// The service's certificate is not trusted, so nothing was sent; why.
+    Untrusted(String),
 }
 
 /// How far a request came that had no answer to its question.

@@ -11,6 +11,8 @@ mod clients;
 mod cold;
 mod commands;
 mod config;
+mod crowds;
+mod faults;
 mod git;
 mod keychain;
 mod otp;

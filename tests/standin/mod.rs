@@ -42,6 +42,14 @@ pub struct Standin {
     state: Arc<Mutex<State>>,
 }
 
+/// What certificate the stand-in shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certificate {
+    Good,
+    Expired,
+    OfAnotherHost,
+}
+
 /// One line of the log.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -97,8 +105,13 @@ struct Granted {
 impl Standin {
     /// Starts it on a free port of loopback, with one account under MFA.
     pub fn start() -> Self {
+        Standin::with_certificate(Certificate::Good)
+    }
+
+    /// The same, which shows another certificate.
+    pub fn with_certificate(certificate: Certificate) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let certificates = Certificates::issue();
+        let certificates = Certificates::issue(certificate);
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().unwrap().port();
         let state = State {
@@ -424,7 +437,7 @@ struct Certificates {
 }
 
 impl Certificates {
-    fn issue() -> Self {
+    fn issue(kind: Certificate) -> Self {
         use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
         let ca_key = KeyPair::generate().unwrap();
         let mut ca = CertificateParams::new(vec![]).unwrap();
@@ -433,11 +446,18 @@ impl Certificates {
         ca.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
         let ca_certificate = ca.self_signed(&ca_key).unwrap();
         let issuer = Issuer::new(ca, ca_key);
-        let names = ["localhost", "127.0.0.1", "login.apigee.com", "*.login.apigee.com", "api.enterprise.apigee.com"];
+        let names = match kind {
+            Certificate::OfAnotherHost => &["other.example"][..],
+            _ => &["localhost", "127.0.0.1", "login.apigee.com", "*.login.apigee.com", "api.enterprise.apigee.com"],
+        };
         let key = KeyPair::generate().unwrap();
-        let mut leaf = CertificateParams::new(names.map(str::to_owned)).unwrap();
+        let mut leaf = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         leaf.use_authority_key_identifier_extension = true;
         leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+        if kind == Certificate::Expired {
+            leaf.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            leaf.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        }
         let certificate = leaf.signed_by(&key, &issuer).unwrap();
         let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let config = ServerConfig::builder()
