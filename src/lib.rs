@@ -50,6 +50,8 @@ pub mod cli;
 mod clock;
 mod error;
 mod files;
+#[cfg(any(fuzzing, test))]
+pub mod fuzzing;
 mod json;
 mod login;
 mod otp;

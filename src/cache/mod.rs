@@ -73,11 +73,7 @@ impl Cache {
         let Ok(bytes) = files::read_limited(file, &metadata, MAX_TOKEN_FILE_BYTES) else {
             return Ok(None);
         };
-        Ok(json::object::<TokenFile>(&bytes)
-            .ok()
-            .filter(|file| file.version == VERSION && file.identity == self.identity)
-            .filter(|file| is_bearer_token(file.token.access_token.expose()))
-            .map(|file| Cached { token: file.token, renewable: file.renewable }))
+        Ok(parse(&bytes, &self.identity))
     }
 
     /// Takes the account's lock if no other process has it; `None` if one has.
@@ -154,6 +150,14 @@ impl Cache {
         Error::new(ErrorKind::Cache, format!("cannot use {}: {error}", path.display()))
             .hint("APIGEE_CREDENTIAL_CACHE_DIR names another cache directory")
     }
+}
+
+/// What a token file says, if it is one, of this version and this identity.
+pub(crate) fn parse(bytes: &[u8], identity: &Identity) -> Option<Cached> {
+    let file: TokenFile = json::object(bytes).ok()?;
+    let ours = file.version == VERSION && file.identity == *identity;
+    (ours && is_bearer_token(file.token.access_token.expose()))
+        .then_some(Cached { token: file.token, renewable: file.renewable })
 }
 
 fn refused(path: &Path, distrust: &Distrust) -> Error {

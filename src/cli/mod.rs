@@ -32,6 +32,9 @@ const GIT_NAME: &str = "git-credential-apigee";
 pub fn start() -> i32 {
     #[cfg(unix)]
     terminal::open_standard_streams();
+    // Neither a core dump nor another process of this user shall show what this one holds.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     run(&std::env::args_os().collect::<Vec<_>>()) as i32
 }
 

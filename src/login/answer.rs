@@ -38,7 +38,7 @@ struct OauthError {
 }
 
 /// Reads the answer with this status and body.
-pub(super) fn read(status: u16, retry_after: Option<&str>, body: &[u8]) -> Result<Tokens, Failure> {
+pub(crate) fn read(status: u16, retry_after: Option<&str>, body: &[u8]) -> Result<Tokens, Failure> {
     match status {
         200 => success(body),
         400 | 401 | 403 => Err(refusal(status, body)),

@@ -1,6 +1,6 @@
 //! The login service: what is asked of it and what it answers. Knows OAuth 2.0, not the cache.
 
-mod answer;
+pub(crate) mod answer;
 mod http;
 
 use std::time::Duration;

@@ -74,6 +74,14 @@ impl Config {
                 implicit: implicit_profile()?,
             });
         };
+        Config::parse(path, text)
+    }
+
+    /// Reads the text of a configuration that is (or might be) in `path`.
+    ///
+    /// # Errors
+    /// As for [`Config::load`].
+    pub(crate) fn parse(path: &Path, text: String) -> Result<Self> {
         let raw: RawConfig = toml::from_str(&text).map_err(|e| {
             let span = e.span().unwrap_or(0..0);
             wrong(path, &text, &span, e.message())
@@ -87,6 +95,12 @@ impl Config {
     /// The name of the profile that is meant when none is given.
     pub fn default_name(&self) -> &str {
         self.default_profile.as_deref().unwrap_or(DEFAULT_PROFILE)
+    }
+
+    /// The names of the file's profiles.
+    #[cfg(any(fuzzing, test))]
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.profiles.iter().map(|(name, _)| name.get_ref().as_str())
     }
 
     /// Whether the file has any profile.

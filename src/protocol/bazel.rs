@@ -38,7 +38,7 @@ pub fn parse(request: &[u8]) -> Result<Option<Target>> {
     let written = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let plain = |port: &str| written.eq_ignore_ascii_case(&format!("{host}{port}"));
     let port = url.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
-    let is_plain = scheme == url.scheme() && (plain(&port) || url.port().is_none() && plain(""));
+    let is_plain = matches!(scheme, "https" | "http") && (plain(&port) || url.port().is_none() && plain(""));
     Ok(is_plain.then(|| Target { scheme: scheme.to_owned(), host: written.to_owned() }))
 }
 

@@ -41,12 +41,10 @@ impl SecretStore for SecretCommand<'_> {
 /// longer than `timeout` (it is killed then).
 pub(super) fn run(command: &[String], timeout: Duration) -> Result<Zeroizing<Vec<u8>>> {
     let name = &command[0];
-    let mut child = Command::new(name)
-        .args(&command[1..])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(|e| unavailable(format!("cannot run `{name}`: {e}")))?;
+    let mut running = Command::new(name);
+    running.args(&command[1..]).stdin(Stdio::null()).stdout(Stdio::piped());
+    own_group(&mut running);
+    let mut child = running.spawn().map_err(|e| unavailable(format!("cannot run `{name}`: {e}")))?;
     let mut stdout = child.stdout.take().expect("piped");
     let (done, output) = mpsc::channel();
     // The command's children may hold the pipe open after it has ended: a thread reads, so that the wait
@@ -70,8 +68,25 @@ pub(super) fn run(command: &[String], timeout: Duration) -> Result<Zeroizing<Vec
     Ok(bytes)
 }
 
+/// Where nobody can be asked on a terminal, the command gets a process group of its own, to be ended as a
+/// whole: its children would else hold the caller's standard error open. On a terminal it stays in the
+/// foreground's, where it may ask.
+fn own_group(command: &mut Command) {
+    #[cfg(unix)]
+    if !std::io::IsTerminal::is_terminal(&std::io::stderr()) {
+        std::os::unix::process::CommandExt::process_group(command, 0);
+    }
+    #[cfg(not(unix))]
+    let _ = command;
+}
+
 fn stop(mut child: Child, message: String) -> crate::Error {
     let _ = child.kill();
+    // There is no such group if the command did not get one.
+    #[cfg(unix)]
+    if let Some(group) = rustix::process::Pid::from_raw(child.id() as i32) {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
     let _ = child.wait();
     unavailable(message)
 }

@@ -134,7 +134,7 @@ impl Secrets {
     }
 
     /// As [`Secrets::from_json`] reads them.
-    fn to_json(&self) -> zeroize::Zeroizing<Vec<u8>> {
+    pub(crate) fn to_json(&self) -> zeroize::Zeroizing<Vec<u8>> {
         let stored = Stored {
             password: self.password.clone(),
             shared_secret: self.shared_secret.as_ref().map(|s| s.base32().clone()),

@@ -17,5 +17,6 @@ mod git;
 mod keychain;
 mod otp;
 mod setup;
+mod stores;
 mod terminal;
 mod token;

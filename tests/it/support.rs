@@ -222,8 +222,21 @@ impl Keyring {
         keyring
     }
 
+    /// A bus whose policy forbids to ask for secrets.
+    pub fn denied() -> Self {
+        let mut keyring = Keyring::with_policy("<deny send_destination='org.freedesktop.secrets'/>");
+        let mut daemon = keyring.daemon(&["--unlock"]);
+        daemon.stdin.take().unwrap().write_all(b"keyring-password").unwrap();
+        keyring.daemon = Some(daemon);
+        keyring
+    }
+
     /// A bus on which nothing answers for secrets.
     pub fn bus_alone() -> Self {
+        Keyring::with_policy("")
+    }
+
+    fn with_policy(policy: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Without service files, the bus starts nothing by itself.
         let config = directory.path().join("bus.conf");
@@ -232,7 +245,7 @@ impl Keyring {
             format!(
                 "<!DOCTYPE busconfig PUBLIC '-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN' 'http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd'>\
                  <busconfig><type>session</type><listen>unix:dir={}</listen><auth>EXTERNAL</auth>\
-                 <policy context='default'><allow send_destination='*' eavesdrop='true'/><allow eavesdrop='true'/><allow own='*'/></policy></busconfig>",
+                 <policy context='default'><allow send_destination='*' eavesdrop='true'/><allow eavesdrop='true'/><allow own='*'/>{policy}</policy></busconfig>",
                 directory.path().display()
             ),
         )
@@ -264,6 +277,11 @@ impl Keyring {
         drop(daemon.stdin.take());
         self.daemon = Some(daemon);
         self.wait_for_secrets();
+    }
+
+    /// The daemon's process, to be stopped or killed.
+    pub fn daemon_pid(&self) -> u32 {
+        self.daemon.as_ref().unwrap().id()
     }
 
     pub fn kill_daemon(&mut self) {
