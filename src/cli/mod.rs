@@ -112,7 +112,7 @@ impl Context {
 
     /// The profile that the call is about.
     fn profile(&self) -> Result<Profile> {
-        self.config()?.profile(self.profile.as_deref())
+        Config::load_profile(&self.places.config, self.profile.as_deref())
     }
 
     fn broker<'a>(&'a self, profile: &'a Profile) -> Broker<'a> {

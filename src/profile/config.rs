@@ -77,6 +77,17 @@ impl Config {
         Config::parse(path, text)
     }
 
+    /// The profile of this name, or the default one, reading no more of config.toml than that needs.
+    ///
+    /// # Errors
+    /// As for [`Config::load`] and [`Config::profile`]; a mistake in another profile may go unnoticed.
+    pub fn load_profile(path: &Path, name: Option<&str>) -> Result<Profile> {
+        match read(path)?.map(|text| excerpt(&text, name).unwrap_or(text)) {
+            Some(text) => Config::parse(path, text)?.profile(name),
+            None => Config::load(path)?.profile(name),
+        }
+    }
+
     /// Reads the text of a configuration that is (or might be) in `path`.
     ///
     /// # Errors
@@ -264,6 +275,38 @@ fn read(path: &Path) -> Result<Option<String>> {
     let mut bytes = files::read_limited(file, &metadata, MAX_CONFIG_BYTES).map_err(|e| unreadable(&e.to_string()))?;
     let text = String::from_utf8(std::mem::take(&mut *bytes)).map_err(|_| unreadable("it is not UTF-8"))?;
     Ok(Some(text))
+}
+
+/// The text with an empty line for each line that is about another profile: the cost of a call must not grow
+/// with what it is not about. `None` if the file is not as `setup` and most people write it, or does not
+/// have the profile; then the whole is read.
+fn excerpt(text: &str, name: Option<&str>) -> Option<String> {
+    if text.contains("\"\"\"") || text.contains("'''") {
+        return None;
+    }
+    let mut wanted = name.unwrap_or(DEFAULT_PROFILE);
+    let (mut keep, mut found) = (true, false);
+    let mut excerpt = String::with_capacity(1024);
+    for line in text.lines() {
+        if line.starts_with('[') {
+            let section = line.strip_prefix("[profile.")?.split_once(']')?;
+            let (section, rest) = (section.0, section.1.trim_start());
+            if !section.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                || !(rest.is_empty() || rest.starts_with('#'))
+            {
+                return None;
+            }
+            keep = section == wanted;
+            found |= keep;
+        } else if name.is_none() && !found && line.starts_with("default-profile") {
+            wanted = line.split('"').nth(1)?;
+        }
+        if keep {
+            excerpt.push_str(line);
+        }
+        excerpt.push('\n');
+    }
+    found.then_some(excerpt)
 }
 
 /// An error at a place of the configuration: file, line, and the line's key where the message has none.
@@ -469,7 +512,47 @@ mod tests {
         assert!(message("[profile.work\nusername = 'me'").contains("config.toml:1: "));
     }
 
+    #[test]
+    fn an_excerpt_has_the_profile_where_it_was_and_no_other() {
+        let text = "# mine\ndefault-profile = \"b\"\n[profile.a]\nusername = 3\n\n[profile.b] # x\nusername = \"b\"\nmfa = \"none\"\n[profile.c]\nnonsense = 1\n";
+        for (name, line) in [(None, "username = \"b\""), (Some("b"), "username = \"b\""), (Some("a"), "username = 3")] {
+            let excerpt = excerpt(text, name).unwrap();
+            let place = |text: &str| text.lines().position(|known| known == line);
+            assert_eq!(place(&excerpt), place(text));
+            assert!(!excerpt.contains("nonsense"));
+        }
+        for odd in [
+            "[profile.x]\nusername = \"x\"",
+            "[profile]\nb = { username = \"b\" }",
+            "[profile.\"b\"]\nusername = \"b\"",
+            "[profile.b.c]\n[profile.b]\nx = 1",
+            "[profile.b]\nusername = \"\"\"b\n[profile.c]\"\"\"",
+            "[profile.b]\nmfa-command = [\n[\n\"x\"]]",
+            "default-profile = 'b'\n[profile.b]\nusername = \"b\"",
+        ] {
+            assert_eq!(excerpt(odd, None), None, "{odd}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn what_an_excerpt_says_the_whole_says(
+            sections in proptest::collection::vec(("[a-c]", "(mfa = \"none\"\n)?(zone = \"[a-z/]{1,3}\"\n)?"), 0..4),
+            default in "(default-profile = \"[a-c]\"\n)?",
+            name in proptest::option::of("[a-c]"),
+        ) {
+            let mut text = default;
+            for (name, more) in sections {
+                text += &format!("[profile.{name}]\nusername = \"{name}\"\n{more}");
+            }
+            let name = name.as_deref();
+            if let (Some(excerpt), Ok(whole)) = (excerpt(&text, name), Config::parse(Path::new("c"), text.clone())) {
+                let part = Config::parse(Path::new("c"), excerpt).unwrap();
+                proptest::prop_assert_eq!(part.profile(name), whole.profile(name));
+            }
+        }
+
+
         #[test]
         fn a_plain_host_is_what_the_url_parser_makes_of_it(host in "[a-z0-9.-]{0,12}|[a-zA-Z0-9.:@/%_-]{0,8}") {
             if is_plain_host(&host) {
