@@ -139,7 +139,7 @@ impl<'a> Broker<'a> {
         }
         let living = cached.filter(|token| token.is_fresh(self.clock.now(), LAST_MOMENT));
         let deadline = match living {
-            Some(token) => self.deadline.at_most(self.clock, token.life(self.clock.now()) - LAST_MOMENT),
+            Some(token) => self.deadline.at_most(self.clock, token.life(self.clock.now()).saturating_sub(LAST_MOMENT)),
             None => self.deadline,
         };
         match (self.renew(seen.as_ref(), request, deadline), living) {
@@ -245,7 +245,7 @@ impl<'a> Broker<'a> {
                 deadline.left(self.clock),
             );
             if date.is_some_and(|date| account.learn_skew(date, self.clock.now())) {
-                lock.record(account)?;
+                remember(lock, account);
             }
             match outcome {
                 Ok(tokens) => return Ok(Some(self.publish(lock, tokens, asked, Some(&refresh_token), deadline))),
@@ -271,6 +271,10 @@ impl<'a> Broker<'a> {
         account: &mut Account,
         deadline: Deadline,
     ) -> std::result::Result<(Tokens, Timestamp), Refused> {
+        // Before a code is used up for nothing.
+        if let Presented::Secrets(Secrets { password: None, .. }) = presented {
+            return Err(self.no_password().into());
+        }
         let client_secret = match presented {
             Presented::Secrets(secrets) => secrets.client_secret.as_ref(),
             Presented::Passcode(_) => None,
@@ -301,7 +305,7 @@ impl<'a> Broker<'a> {
                 Ok(tokens) => {
                     account.rejection = None;
                     account.last_login = Some(answered);
-                    lock.record(account)?;
+                    remember(lock, account);
                     return Ok((tokens, asked));
                 }
                 Err(Failure::Rejected(reason)) => {
@@ -681,6 +685,13 @@ impl From<Error> for Refused {
 impl From<Token> for Valid {
     fn from(token: Token) -> Self {
         Valid { token, refresh_token: None }
+    }
+}
+
+/// Records what is good to know but no reason to lose a token that has been given.
+fn remember(lock: &mut Lock, account: &Account) {
+    if let Err(e) = lock.record(account) {
+        log::warn!("{e}");
     }
 }
 

@@ -128,10 +128,9 @@ pub(crate) mod trust {
 
     use super::Distrust;
 
-    /// Others: the group's members and the rest of the world.
-    pub(crate) const OTHERS: u32 = 0o077;
     const GROUP_OR_WORLD_WRITE: u32 = 0o022;
     const WORLD_WRITE: u32 = 0o002;
+    const GROUP_OR_WORLD_READ: u32 = 0o044;
 
     /// Only this user may own and write it.
     pub(crate) fn own(metadata: &Metadata) -> Result<(), Distrust> {
@@ -156,7 +155,7 @@ pub(crate) mod trust {
 
     /// Whether others can read it.
     pub(crate) fn others_read(metadata: &Metadata) -> bool {
-        metadata.mode() & OTHERS & 0o044 != 0
+        metadata.mode() & GROUP_OR_WORLD_READ != 0
     }
 
     fn not_writable(metadata: &Metadata, bits: u32) -> Result<(), Distrust> {
