@@ -28,9 +28,6 @@ const STEP_BEGIN: Duration = Duration::from_secs(1);
 /// Trouble that may pass is tried again this often.
 const RETRIES: u32 = 2;
 
-/// A living token is answered before its life ends, however long renewing it might still take.
-const LAST_MOMENT: Duration = Duration::from_secs(5);
-
 /// What is asked of the broker.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -133,26 +130,28 @@ impl<'a> Broker<'a> {
 
     fn fresh_or_renewed(&self, request: &Request) -> Result<Valid> {
         let seen = self.cache.read()?;
+        let now = self.clock.now();
         let cached = seen.as_ref().map(|cached| &cached.token).filter(|_| request.renewal == Renewal::WhenStale);
-        if let Some(token) = cached.filter(|token| token.is_fresh(self.clock.now(), request.min_validity)) {
+        if let Some(token) = cached.filter(|token| token.is_fresh(now, request.min_validity)) {
             return Ok(Valid::from(token.clone()));
         }
-        let living = cached.filter(|token| token.is_fresh(self.clock.now(), LAST_MOMENT));
-        let deadline = match living {
-            Some(token) => self.deadline.at_most(self.clock, token.life(self.clock.now()).saturating_sub(LAST_MOMENT)),
+        let lives = |token: &&Token| token.is_fresh(self.clock.now(), Duration::ZERO);
+        let deadline = match cached.filter(lives) {
+            // A living token is answered before its life ends, however long renewing it might still take.
+            Some(token) => self.deadline.at_most(self.clock, token.life(now) * 4 / 5),
             None => self.deadline,
         };
-        match (self.renew(seen.as_ref(), request, deadline), living) {
+        let life = |token: &Token| token.life(self.clock.now()).as_secs();
+        let renewed = self.renew(seen.as_ref(), request, deadline);
+        match (renewed, cached.filter(lives)) {
             (Ok(valid), _) => {
                 if !valid.token.is_fresh(self.clock.now(), request.min_validity) {
-                    let life = valid.token.life(self.clock.now()).as_secs();
-                    log::warn!("the freshest token to be had lives {life} s, less than asked");
+                    log::warn!("the freshest token to be had lives {} s, less than asked", life(&valid.token));
                 }
                 Ok(valid)
             }
             (Err(e), Some(token)) => {
-                let life = token.life(self.clock.now()).as_secs();
-                log::warn!("{e}; the cached token is used, which lives another {life} s");
+                log::warn!("{e}; the cached token is used, which lives another {} s", life(token));
                 Ok(Valid::from(token.clone()))
             }
             (Err(e), None) => Err(e),
@@ -223,7 +222,7 @@ impl<'a> Broker<'a> {
         let now = self.clock.now();
         Ok(self.cache.read()?.map(|cached| cached.token).filter(|token| {
             let is_new = seen.is_none_or(|seen| seen.token.access_token != token.access_token);
-            (is_new && token.is_fresh(now, LAST_MOMENT))
+            (is_new && token.is_fresh(now, Duration::ZERO))
                 || (request.renewal == Renewal::WhenStale && token.is_fresh(now, request.min_validity))
         }))
     }

@@ -430,6 +430,17 @@ fn a_token_that_dies_before_the_time_out_is_answered_before_it_dies() {
 }
 
 #[test]
+fn a_token_in_its_last_second_is_answered_when_renewing_fails_and_renewed_when_it_does_not() {
+    let desk = Desk::new();
+    desk.will(gives("one"), 0).will(Err(Failure::Protocol("html".into())), None);
+    desk.token().unwrap();
+    desk.pass(1799);
+    assert_eq!(desk.token().unwrap(), "one");
+    desk.will(gives("two"), 0);
+    assert_eq!(desk.token().unwrap(), "two");
+}
+
+#[test]
 fn a_shorter_life_than_asked_is_answered_with_the_freshest() {
     let desk = Desk::new();
     desk.will(gives("one"), 0).will(gives("two"), 0);
