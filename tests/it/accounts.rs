@@ -1,7 +1,7 @@
 //! Accounts of every kind: zones with passcodes, MFA tokens from elsewhere, mounts.
 
 use crate::standin::{PASSWORD, SHARED_SECRET, Standin, USERNAME};
-use crate::support::{Home, KEYRING_PROGRAMS, Keyring, finish, have};
+use crate::support::{Home, desktop, finish, have};
 
 fn zone(standin: &Standin, home: &mut Home) {
     let mut state = standin.state();
@@ -13,11 +13,7 @@ fn zone(standin: &Standin, home: &mut Home) {
 
 #[test]
 fn a_saml_session_begins_with_a_passcode_and_lives_by_refreshes() {
-    if !have(&KEYRING_PROGRAMS) {
-        return;
-    }
-    let (standin, keyring, mut home) = (Standin::start(), Keyring::unlocked(), Home::new());
-    keyring.enter(&mut home);
+    let Some((standin, _keyring, mut home)) = desktop() else { return };
     zone(&standin, &mut home);
     let ca = home.ca_bundle(&standin);
     let setup = ["setup", "--zone", "acme", "--username", USERNAME, "--ca-bundle", &ca, "--passcode"];

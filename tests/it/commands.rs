@@ -145,5 +145,5 @@ fn a_time_out_ends_every_call() {
     standin.state().think_time = Duration::from_secs(30);
     let start = Instant::now();
     home.run(&["token", "--timeout", "2s"]).fails(5);
-    assert!(start.elapsed() < Duration::from_secs(4));
+    assert!(start.elapsed() < Duration::from_secs(12));
 }

@@ -15,7 +15,8 @@ const TIMEOUT: &str = "3s";
 fn in_time(home: &Home, arguments: &[&str]) -> Outcome {
     let start = Instant::now();
     let outcome = home.run(arguments);
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}: {outcome:?}", start.elapsed());
+    // Far from the default of 60 s, and room for a busy machine.
+    assert!(start.elapsed() < Duration::from_secs(12), "{:?}: {outcome:?}", start.elapsed());
     outcome
 }
 

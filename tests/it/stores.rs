@@ -7,13 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::standin::{PASSWORD, SHARED_SECRET, Standin, USERNAME};
-use crate::support::{Home, KEYRING_PROGRAMS, Keyring, Outcome, PROGRAM, have, secrets_json, skip};
-
-fn set_up_in_keychain(home: &Home, standin: &Standin) {
-    let (url, ca) = (standin.url(), home.ca_bundle(standin));
-    let arguments = ["setup", "--stdin", "--username", USERNAME, "--login-url", &url, "--ca-bundle", &ca];
-    home.run_with(&arguments, secrets_json(PASSWORD)).ok();
-}
+use crate::support::{Home, Keyring, Outcome, PROGRAM, desktop, have, skip};
 
 fn within(seconds: u64, call: impl FnOnce() -> Outcome) -> Outcome {
     let start = Instant::now();
@@ -28,12 +22,8 @@ fn signal(pid: u32, name: &str) {
 
 #[test]
 fn a_keychain_that_does_not_answer_or_dies_in_mid_call_is_exit_code_6_in_time() {
-    if !have(&KEYRING_PROGRAMS) {
-        return;
-    }
-    let (standin, mut keyring, mut home) = (Standin::start(), Keyring::unlocked(), Home::new());
-    keyring.enter(&mut home);
-    set_up_in_keychain(&home, &standin);
+    let Some((standin, mut keyring, home)) = desktop() else { return };
+    home.set_up_in_keychain(&standin, PASSWORD).ok();
     let renew = ["token", "--force-refresh", "--timeout", "3s"];
     // Slow: stopped, and going on before the time-out.
     signal(keyring.daemon_pid(), "-STOP");
@@ -42,47 +32,40 @@ fn a_keychain_that_does_not_answer_or_dies_in_mid_call_is_exit_code_6_in_time() 
         thread::sleep(Duration::from_millis(800));
         signal(pid, "-CONT");
     });
-    within(5, || home.run(&["token", "--force-refresh", "--timeout", "20s"])).ok();
+    within(12, || home.run(&["token", "--force-refresh", "--timeout", "20s"])).ok();
     waker.join().unwrap();
     // Hanging.
     signal(keyring.daemon_pid(), "-STOP");
-    within(5, || home.run(&renew)).fails(6);
+    within(12, || home.run(&renew)).fails(6);
     // Dying while it is asked.
     let pid = keyring.daemon_pid();
     let killer = thread::spawn(move || {
         thread::sleep(Duration::from_millis(800));
         signal(pid, "-KILL");
     });
-    within(5, || home.run(&renew)).fails(6);
+    within(12, || home.run(&renew)).fails(6);
     killer.join().unwrap();
     keyring.kill_daemon();
     // Gone.
-    within(5, || home.run(&renew)).fails(6);
+    within(12, || home.run(&renew)).fails(6);
     assert_eq!(standin.count("password", 401), 0);
 }
 
 #[test]
 fn a_bus_that_denies_the_keychain_is_exit_code_6() {
-    if !have(&KEYRING_PROGRAMS) {
+    if !have(&["dbus-daemon", "gnome-keyring-daemon"]) {
         return;
     }
-    let (standin, keyring, mut home) = (Standin::start(), Keyring::denied(), Home::described(&Standin::start()));
+    let (standin, keyring, mut home) = (Standin::start(), Keyring::denied(), Home::new());
     keyring.enter(&mut home);
-    let (url, ca) = (standin.url(), home.ca_bundle(&standin));
-    let arguments =
-        ["setup", "--stdin", "--profile", "k", "--username", USERNAME, "--login-url", &url, "--ca-bundle", &ca];
-    within(10, || home.run_with(&arguments, secrets_json(PASSWORD))).fails(6);
+    within(12, || home.set_up_in_keychain(&standin, PASSWORD)).fails(6);
     assert_eq!(standin.state().log.len(), 0);
 }
 
 #[test]
 fn a_malformed_keychain_entry_is_exit_code_6_and_setup_mends_it() {
-    if !have(&KEYRING_PROGRAMS) || !have(&["secret-tool"]) {
-        return;
-    }
-    let (standin, keyring, mut home) = (Standin::start(), Keyring::unlocked(), Home::new());
-    keyring.enter(&mut home);
-    set_up_in_keychain(&home, &standin);
+    let Some((standin, _keyring, home)) = desktop().filter(|_| have(&["secret-tool"])) else { return };
+    home.set_up_in_keychain(&standin, PASSWORD).ok();
     let overwrite = |user: &str, text: &str| {
         let mut tool = home.command("secret-tool");
         tool.args(["store", "--label", "x", "service", "apigee-credential", "username", user]);
@@ -97,7 +80,7 @@ fn a_malformed_keychain_entry_is_exit_code_6_and_setup_mends_it() {
         assert!(!told.contains("hunter2"), "{told}");
     }
     standin.add_account(USERNAME, PASSWORD, Some(SHARED_SECRET));
-    set_up_in_keychain(&home, &standin);
+    home.set_up_in_keychain(&standin, PASSWORD).ok();
     home.run(&["token", "--force-refresh"]).ok();
 }
 
@@ -113,7 +96,7 @@ fn a_secret_command_that_hangs_fails_floods_or_prints_junk_is_exit_code_6_in_tim
             "secret-store = \"command\"\nsecret-command = [\"sh\", \"-c\", {script:?}]\nca-bundle = \"/ca.pem\"\n"
         );
         fs::write(home.config(), format!("{}{store}", &config[..start])).unwrap();
-        let told = within(5, || home.run(&["token", "--timeout", "2s"])).fails(6);
+        let told = within(12, || home.run(&["token", "--timeout", "2s"])).fails(6);
         assert!(!told.contains("hunter2"), "{told}");
     }
     assert_eq!(standin.state().log.len(), 0);
@@ -134,7 +117,7 @@ fn a_cache_that_is_not_ours_is_refused_and_never_followed() {
     for make in ["mkfifo", "mkdir"] {
         fs::remove_file(&file).unwrap();
         assert!(Command::new(make).arg(&file).status().unwrap().success());
-        within(3, || home.run(&["token"])).fails(7);
+        within(12, || home.run(&["token"])).fails(7);
         if make == "mkdir" {
             fs::remove_dir(&file).unwrap()
         } else {
@@ -192,7 +175,7 @@ fn a_configuration_may_be_a_link_but_not_oversized_or_a_pipe() {
     assert!(fs::symlink_metadata(&config).unwrap().is_symlink(), "setup writes through the link");
     let text = fs::read_to_string(&kept).unwrap();
     fs::write(&kept, format!("{text}{}", "# filler\n".repeat(200_000))).unwrap();
-    within(3, || home.run(&["token"])).fails(2);
+    within(12, || home.run(&["token"])).fails(2);
     fs::remove_file(&config).unwrap();
     fs::create_dir(&config).unwrap();
     home.run(&["token"]).fails(2);

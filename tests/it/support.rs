@@ -102,6 +102,13 @@ impl Home {
         self.run_with(&arguments.concat(), secrets_json(standin::PASSWORD))
     }
 
+    /// Sets the stand-in's account up in the keychain, with this password.
+    pub fn set_up_in_keychain(&self, standin: &Standin, password: &str) -> Outcome {
+        let (url, host, ca) = (standin.url(), standin.host(), self.ca_bundle(standin));
+        let arguments = ["setup", "--stdin", "--username", standin::USERNAME, "--login-url", &url, "--ca-bundle", &ca];
+        self.run_with(&[&arguments[..], &["--api-host", &host]].concat(), secrets_json(password))
+    }
+
     /// The stand-in's certificate authority, as a file.
     pub fn ca_bundle(&self, standin: &Standin) -> String {
         let path = self.path("ca.pem");
@@ -213,7 +220,15 @@ pub struct Keyring {
     directory: TempDir,
 }
 
-pub const KEYRING_PROGRAMS: [&str; 2] = ["dbus-daemon", "gnome-keyring-daemon"];
+/// A stand-in, an unlocked keyring and a home that finds it; `None`, said why, where there is no keyring.
+pub fn desktop() -> Option<(Standin, Keyring, Home)> {
+    if !have(&["dbus-daemon", "gnome-keyring-daemon"]) {
+        return None;
+    }
+    let (standin, keyring, mut home) = (Standin::start(), Keyring::unlocked(), Home::new());
+    keyring.enter(&mut home);
+    Some((standin, keyring, home))
+}
 
 impl Keyring {
     pub fn unlocked() -> Self {
