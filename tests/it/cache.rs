@@ -112,7 +112,7 @@ fn a_warm_call_takes_no_lock_starts_no_thread_and_asks_nobody() {
     strace.arg("-f").arg("-o").arg(&trace).arg(PROGRAM).arg("token");
     crate::support::finish(strace, "").ok();
     let trace = fs::read_to_string(trace).unwrap();
-    for call in ["flock(", "clone", "fork(", "socket(", "connect(", ".lock"] {
+    for call in ["flock(", "clone(", "clone3(", "fork(", "socket(", "connect(", ".lock"] {
         assert!(!trace.contains(call), "{call} in\n{trace}");
     }
     assert_eq!(trace.matches("default.json").count(), 1, "{trace}");
