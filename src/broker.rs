@@ -270,13 +270,13 @@ impl<'a> Broker<'a> {
         account: &mut Account,
         deadline: Deadline,
     ) -> std::result::Result<(Tokens, Timestamp), Refused> {
-        // Before a code is used up for nothing.
-        if let Presented::Secrets(Secrets { password: None, .. }) = presented {
-            return Err(self.no_password().into());
-        }
-        let client_secret = match presented {
-            Presented::Secrets(secrets) => secrets.client_secret.as_ref(),
-            Presented::Passcode(_) => None,
+        // Looked for before a code is used up for nothing.
+        let (secret, client_secret) = match presented {
+            Presented::Secrets(secrets) => {
+                let password = secrets.password.as_ref().ok_or_else(|| self.no_password())?;
+                (password, secrets.client_secret.as_ref())
+            }
+            Presented::Passcode(passcode) => (*passcode, None),
         };
         let mut attempts = 1;
         let mut retries = 0..RETRIES;
@@ -286,12 +286,12 @@ impl<'a> Broker<'a> {
                 Presented::Passcode(_) => None,
             };
             let grant = match presented {
-                Presented::Secrets(secrets) => Grant::Password(Credentials {
+                Presented::Secrets(_) => Grant::Password(Credentials {
                     username: &self.profile.username,
-                    password: secrets.password.as_ref().ok_or_else(|| self.no_password())?,
+                    password: secret,
                     mfa_token: mfa_token.as_ref().map(|(code, _)| code),
                 }),
-                Presented::Passcode(passcode) => Grant::Passcode(passcode),
+                Presented::Passcode(_) => Grant::Passcode(secret),
             };
             log::info!("signing in as {} at {}", self.profile.username, self.profile.login_url);
             (self.waiting)(Waiting::ForLoginService);

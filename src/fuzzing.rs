@@ -5,24 +5,13 @@ use std::path::Path;
 
 use crate::cache;
 use crate::login::answer;
-use crate::profile::{Config, DEFAULT_API_HOST, Mfa, Profile, Store};
+use crate::profile::{Config, DEFAULT_API_HOST, Profile};
 use crate::protocol::{bazel, git};
 use crate::secrets::{Secrets, dotenv};
 use crate::token::is_bearer_token;
 
 fn profile() -> Profile {
-    Profile {
-        name: "work".into(),
-        username: "me".into(),
-        login_url: "https://login.example".into(),
-        zone: None,
-        api_hosts: vec![DEFAULT_API_HOST.into()],
-        mfa: Mfa::SharedSecret,
-        store: Store::Keychain,
-        ca_bundle: None,
-        client_id: "edgecli".into(),
-        allow_http: false,
-    }
+    Profile { login_url: "https://login.example".into(), ..Profile::new("work", "me") }
 }
 
 /// A host that is answered is, to the letter, the profile's.

@@ -7,7 +7,6 @@ use std::rc::Rc;
 use super::*;
 use crate::clock::tests::TestClock;
 use crate::otp::SharedSecret;
-use crate::profile::Store;
 
 /// The start of a time step.
 const START: i64 = 1_800_000_000;
@@ -86,18 +85,7 @@ impl Desk {
     fn new() -> Self {
         Desk {
             clock: TestClock::at(START),
-            profile: Profile {
-                name: "work".into(),
-                username: "me".into(),
-                login_url: "https://login.example".into(),
-                zone: None,
-                api_hosts: vec![],
-                mfa: Mfa::SharedSecret,
-                store: Store::Keychain,
-                ca_bundle: None,
-                client_id: "edgecli".into(),
-                allow_http: false,
-            },
+            profile: Profile { login_url: "https://login.example".into(), ..Profile::new("work", "me") },
             script: Rc::default(),
             asked: Rc::default(),
             kept: Rc::default(),

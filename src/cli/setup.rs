@@ -10,9 +10,7 @@ use super::arguments::SetupArguments;
 use super::{Context, terminal};
 use crate::broker::Presented;
 use crate::error::{Error, ErrorKind, Result};
-use crate::profile::{
-    self, DEFAULT_API_HOST, DEFAULT_CLIENT_ID, DEFAULT_LOGIN_URL, Mfa, MfaKind, Profile, Store, StoreKind,
-};
+use crate::profile::{self, Mfa, MfaKind, Profile, Store, StoreKind};
 use crate::secret::Secret;
 use crate::secrets::{Secrets, dotenv};
 
@@ -85,18 +83,7 @@ pub(super) fn run(context: &Context, arguments: Box<SetupArguments>) -> Result<(
 
 /// The profile that the arguments describe; what they leave open is as it was, or as it is by default.
 fn describe(name: &str, username: String, arguments: &SetupArguments, before: Option<&Profile>) -> Result<Profile> {
-    let base = before.cloned().unwrap_or_else(|| Profile {
-        name: name.to_owned(),
-        username: String::new(),
-        login_url: DEFAULT_LOGIN_URL.to_owned(),
-        zone: None,
-        api_hosts: vec![DEFAULT_API_HOST.to_owned()],
-        mfa: Mfa::SharedSecret,
-        store: Store::Keychain,
-        ca_bundle: None,
-        client_id: DEFAULT_CLIENT_ID.to_owned(),
-        allow_http: false,
-    });
+    let base = before.cloned().unwrap_or_else(|| Profile::new(name, &username));
     if username.is_empty() || username.chars().any(char::is_control) {
         return Err(Error::new(ErrorKind::Usage, "the username is empty or has control characters in it"));
     }

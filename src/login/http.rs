@@ -248,21 +248,9 @@ fn is_lookup_error(error: &io::Error) -> bool {
 mod tests {
     use super::super::Credentials;
     use super::*;
-    use crate::profile::DEFAULT_LOGIN_URL;
 
     fn profile(zone: Option<&str>) -> Profile {
-        crate::profile::Profile {
-            name: "p".into(),
-            username: "me+you@example.com".into(),
-            login_url: DEFAULT_LOGIN_URL.into(),
-            zone: zone.map(str::to_owned),
-            api_hosts: vec![],
-            mfa: crate::profile::Mfa::SharedSecret,
-            store: crate::profile::Store::Env,
-            ca_bundle: None,
-            client_id: DEFAULT_CLIENT_ID.into(),
-            allow_http: false,
-        }
+        Profile { zone: zone.map(str::to_owned), ..Profile::new("p", "me+you@example.com") }
     }
 
     #[test]

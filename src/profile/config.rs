@@ -65,16 +65,15 @@ impl Config {
     /// # Errors
     /// [`ErrorKind::Usage`] if the file cannot be read or is wrong, naming file, line and key.
     pub fn load(path: &Path) -> Result<Self> {
-        let Some(text) = read(path)? else {
-            return Ok(Config {
-                path: path.to_owned(),
-                text: String::new(),
-                default_profile: None,
-                profiles: Vec::new(),
-                implicit: implicit_profile()?,
-            });
-        };
-        Config::parse(path, text)
+        match read(path)? {
+            Some(text) => Config::parse(path, text),
+            None => Config::without_file(path),
+        }
+    }
+
+    fn without_file(path: &Path) -> Result<Self> {
+        let implicit = implicit_profile()?;
+        Ok(Config { path: path.to_owned(), text: String::new(), default_profile: None, profiles: Vec::new(), implicit })
     }
 
     /// The profile of this name, or the default one, reading no more of config.toml than that needs.
@@ -82,10 +81,11 @@ impl Config {
     /// # Errors
     /// As for [`Config::load`] and [`Config::profile`]; a mistake in another profile may go unnoticed.
     pub fn load_profile(path: &Path, name: Option<&str>) -> Result<Profile> {
-        match read(path)?.map(|text| excerpt(&text, name).unwrap_or(text)) {
-            Some(text) => Config::parse(path, text)?.profile(name),
-            None => Config::load(path)?.profile(name),
-        }
+        let config = match read(path)? {
+            Some(text) => Config::parse(path, excerpt(&text, name).unwrap_or(text)),
+            None => Config::without_file(path),
+        };
+        config?.profile(name)
     }
 
     /// Reads the text of a configuration that is (or might be) in `path`.
@@ -406,18 +406,8 @@ fn implicit_profile() -> Result<Option<Profile>> {
             .map_err(|message| Error::new(ErrorKind::Usage, format!("SSO_LOGIN_URL: {message}")))?,
         None => DEFAULT_LOGIN_URL.to_owned(),
     };
-    Ok(Some(Profile {
-        name: DEFAULT_PROFILE.to_owned(),
-        username,
-        login_url,
-        zone: None,
-        api_hosts: vec![DEFAULT_API_HOST.to_owned()],
-        mfa: if set("SHARED_SECRET").is_some() { Mfa::SharedSecret } else { Mfa::None },
-        store: Store::Env,
-        ca_bundle: None,
-        client_id: DEFAULT_CLIENT_ID.to_owned(),
-        allow_http: false,
-    }))
+    let mfa = if set("SHARED_SECRET").is_some() { Mfa::SharedSecret } else { Mfa::None };
+    Ok(Some(Profile { login_url, mfa, store: Store::Env, ..Profile::new(DEFAULT_PROFILE, &username) }))
 }
 
 #[cfg(test)]

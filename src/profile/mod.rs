@@ -133,6 +133,22 @@ impl Store {
 }
 
 impl Profile {
+    /// An account as it is by default: at Apigee's own login service, under MFA, its secrets in the keychain.
+    pub fn new(name: &str, username: &str) -> Self {
+        Profile {
+            name: name.to_owned(),
+            username: username.to_owned(),
+            login_url: DEFAULT_LOGIN_URL.to_owned(),
+            zone: None,
+            api_hosts: vec![DEFAULT_API_HOST.to_owned()],
+            mfa: Mfa::SharedSecret,
+            store: Store::Keychain,
+            ca_bundle: None,
+            client_id: DEFAULT_CLIENT_ID.to_owned(),
+            allow_http: false,
+        }
+    }
+
     /// What this profile's tokens belong to.
     pub fn identity(&self) -> Identity {
         Identity {
@@ -214,18 +230,8 @@ mod tests {
     use super::*;
 
     pub(crate) fn profile() -> Profile {
-        Profile {
-            name: "work".to_owned(),
-            username: "me@example.com".to_owned(),
-            login_url: DEFAULT_LOGIN_URL.to_owned(),
-            zone: None,
-            api_hosts: vec![DEFAULT_API_HOST.to_owned(), "[::1]:8443".to_owned(), "127.0.0.1".to_owned()],
-            mfa: Mfa::SharedSecret,
-            store: Store::Keychain,
-            ca_bundle: None,
-            client_id: DEFAULT_CLIENT_ID.to_owned(),
-            allow_http: false,
-        }
+        let api_hosts = [DEFAULT_API_HOST, "[::1]:8443", "127.0.0.1"].map(str::to_owned).to_vec();
+        Profile { api_hosts, ..Profile::new("work", "me@example.com") }
     }
 
     #[test]

@@ -124,11 +124,7 @@ fn a_lock_that_another_process_holds_is_waited_for_no_longer_than_the_time_out()
     let standin = Standin::start();
     let home = Home::described(&standin);
     fs::create_dir_all(home.cache()).unwrap();
-    let lock = fs::read_dir(home.cache())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "lock"))
-        .expect("setup has made the lock");
+    let lock = home.lock_file();
     let file = fs::File::options().read(true).write(true).open(lock).unwrap();
     file.lock_exclusive().unwrap();
     let start = std::time::Instant::now();

@@ -206,9 +206,7 @@ fn get_token_and_acurl_are_two_lines() {
         PathBuf::from(PROGRAM).parent().unwrap().display(),
         lines_of("docs/migrating.md", &["get_token()", "acurl()"])
     );
-    let mut shell = home.command("sh");
-    shell.args(["-c", &script]);
-    let answer = finish(shell, "").ok();
+    let answer = home.shell(&script).ok();
     assert!(answer.starts_with(&home.run(&["token"]).ok()) && answer.contains(USERNAME), "{answer}");
     assert_eq!(standin.logins(), 1);
 }

@@ -121,9 +121,7 @@ fn curl_calls_with_the_token_in_nobodys_arguments() {
         format!("{PROGRAM} token --format header | curl -sf --cacert ca.pem -H @- {url}"),
         format!("{PROGRAM} token --format curl | curl -sf --cacert ca.pem --config - {url}"),
     ] {
-        let mut shell = home.command("sh");
-        shell.args(["-c", &script]);
-        assert!(finish(shell, "").ok().contains("acme"), "{script}");
+        assert!(home.shell(&script).ok().contains("acme"), "{script}");
         assert!(!script.contains(token.trim()));
     }
     assert_eq!(standin.logins(), 1);
@@ -133,9 +131,7 @@ fn curl_calls_with_the_token_in_nobodys_arguments() {
 fn a_call_that_cannot_write_its_answer_fails() {
     let standin = Standin::start();
     let home = Home::with_account(&standin);
-    let mut shell = home.command("sh");
-    shell.args(["-c", &format!("{PROGRAM} token > /dev/full")]);
-    finish(shell, "").fails(1);
+    home.shell(&format!("{PROGRAM} token > /dev/full")).fails(1);
 }
 
 #[test]

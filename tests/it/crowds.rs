@@ -126,11 +126,7 @@ fn while_the_lock_holder_hangs_a_living_token_is_answered() {
     standin.state().token_life = 100;
     let home = Home::of_robot(&standin);
     let token = home.run(&["token"]).ok();
-    let lock = fs::read_dir(home.cache())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension().is_some_and(|extension| extension == "lock"))
-        .unwrap();
+    let lock = home.lock_file();
     let file = fs::File::options().read(true).write(true).open(lock).unwrap();
     file.lock_exclusive().unwrap();
     let asked = Instant::now();

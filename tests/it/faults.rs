@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::standin::{Certificate, Fault, Standin};
-use crate::support::{Home, Outcome, PROGRAM, finish, skip};
+use crate::support::{Home, Outcome, PROGRAM, skip};
 
 const GOOD: &str =
     r#"{"access_token":"a.b.c","token_type":"bearer","expires_in":1799,"refresh_token":"r","scope":"s","jti":"j"}"#;
@@ -291,9 +291,7 @@ fn without_file_descriptors_it_fails_as_it_should() {
     let standin = Standin::start();
     let home = Home::of_robot(&standin);
     for limit in 3..14 {
-        let mut shell = home.command("sh");
-        shell.args(["-c", &format!("ulimit -n {limit}; exec {PROGRAM} token --force-refresh --timeout 40s")]);
-        let outcome = finish(shell, "");
+        let outcome = home.shell(&format!("ulimit -n {limit}; exec {PROGRAM} token --force-refresh --timeout 40s"));
         if outcome.code != 0 {
             let code = outcome.code;
             assert!((1..=7).contains(&code), "{limit}: {outcome:?}");
@@ -310,14 +308,8 @@ fn closed_standard_streams_do_not_put_a_token_into_the_cache() {
     let home = Home::of_robot(&standin);
     for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
         for arguments in ["token", "token --force-refresh"] {
-            let mut shell = home.command("sh");
-            shell.args(["-c", &format!("{PROGRAM} {arguments} {closed}")]);
-            finish(shell, "");
-            let lock = fs::read_dir(home.cache())
-                .unwrap()
-                .map(|entry| entry.unwrap().path())
-                .find(|path| path.extension().is_some_and(|extension| extension == "lock"))
-                .unwrap();
+            home.shell(&format!("{PROGRAM} {arguments} {closed}"));
+            let lock = home.lock_file();
             assert!(fs::read_to_string(lock).unwrap().starts_with('{'), "{closed}");
             home.run(&["token"]).ok();
         }

@@ -107,11 +107,7 @@ fn a_cache_that_is_not_ours_is_refused_and_never_followed() {
     let standin = Standin::start();
     let home = Home::of_robot(&standin);
     let file = home.cache().join("default.json");
-    let lock = fs::read_dir(home.cache())
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .find(|p| p.extension().unwrap() == "lock")
-        .unwrap();
+    let lock = home.lock_file();
     let token = fs::read(&file).unwrap();
     // A pipe, a directory, a device in its place: refused at once.
     for make in ["mkfifo", "mkdir"] {

@@ -128,6 +128,19 @@ impl Home {
         self.path("cache/apigee-credential")
     }
 
+    /// The lock of the one account of this home.
+    pub fn lock_file(&self) -> PathBuf {
+        let mut files = fs::read_dir(self.cache()).unwrap().map(|entry| entry.unwrap().path());
+        files.find(|path| path.extension().is_some_and(|extension| extension == "lock")).expect("setup makes the lock")
+    }
+
+    /// Runs a script.
+    pub fn shell(&self, script: &str) -> Outcome {
+        let mut shell = self.command("sh");
+        shell.args(["-c", script]);
+        finish(shell, "")
+    }
+
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
         self.environment.insert(name.to_owned(), value.into());
     }

@@ -70,9 +70,7 @@ fn each_format_is_what_its_reader_expects() {
     home.run(&["token", "--format", "yaml"]).fails(2);
 
     let script = format!("eval \"$({} token --format env)\" && printf %s \"$APIGEE_TOKEN\"", crate::support::PROGRAM);
-    let mut shell = home.command("/bin/sh");
-    shell.args(["-c", &script]);
-    assert_eq!(crate::support::finish(shell, "").ok(), token);
+    assert_eq!(home.shell(&script).ok(), token);
     assert_eq!(standin.logins(), 1);
 }
 
