@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cache::{Account, Cache, Cached, Lock, Rejection, steps_apart};
+use crate::cache::{self, Account, Cache, Cached, Lock, Rejection, Turn, Wanted, steps_apart};
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, ErrorKind, Result};
 use crate::login::{Answer, Credentials, Failure, Grant, HttpLoginService, LoginService, Reach, Tokens};
@@ -75,7 +75,7 @@ pub enum Waiting {
 /// Decides for one profile, in one call's time.
 pub struct Broker<'a> {
     profile: &'a Profile,
-    cache: Cache,
+    cache: Box<dyn Cache + 'a>,
     store: Box<dyn SecretStore + 'a>,
     service: Box<dyn LoginService + 'a>,
     clock: &'a dyn Clock,
@@ -96,7 +96,7 @@ impl<'a> Broker<'a> {
     pub fn new(profile: &'a Profile, cache_directory: &Path, clock: &'a dyn Clock, timeout: Duration) -> Self {
         Broker {
             profile,
-            cache: Cache::new(cache_directory, &profile.name, profile.identity()),
+            cache: cache::open(profile, cache_directory),
             store: secrets::store(profile, clock),
             service: Box::new(HttpLoginService::new(profile)),
             clock,
@@ -161,13 +161,14 @@ impl<'a> Broker<'a> {
     /// Gets a new token, or the one that another process got meanwhile. `seen` is what the cache held
     /// before the wait for the lock.
     fn renew(&self, seen: Option<&Cached>, request: &Request, deadline: Deadline) -> Result<Valid> {
-        let mut lock = match self.take_turn(deadline, || self.published(seen, request))? {
+        let mut lock = match self.turn(seen, request, deadline)? {
             Turn::Published(token) => return Ok(Valid::from(token)),
             Turn::Mine(lock) => lock,
         };
+        let lock = &mut *lock;
         let mut account = lock.account();
         if request.renewal != Renewal::Login {
-            if let Some(valid) = self.refresh(&mut lock, &mut account, deadline)? {
+            if let Some(valid) = self.refresh(lock, &mut account, deadline)? {
                 return Ok(valid);
             }
             if let Some(rejection) = account.rejection.as_ref().filter(|r| r.holds(self.clock.now())) {
@@ -175,60 +176,36 @@ impl<'a> Broker<'a> {
             }
         }
         let secrets = self.store.secrets(deadline)?;
-        let asked = self.sign_in(&Presented::Secrets(&secrets), &mut lock, &mut account, deadline);
+        let asked = self.sign_in(&Presented::Secrets(&secrets), lock, &mut account, deadline);
         if let Err(Refused { rejection: Some(rejection), .. }) = &asked {
             account.rejection = Some(rejection.clone());
             lock.record(&account)?;
         }
         let (tokens, obtained) = asked.map_err(|refused| refused.error)?;
-        Ok(self.publish(&lock, tokens, obtained, None, deadline))
+        Ok(self.publish(lock, tokens, obtained, None, deadline))
     }
 
-    /// Waits for the account's lock, looking at every turn whether the wait has become needless: when
-    /// the holder has published its token, all who wait have it at once.
-    fn take_turn(&self, deadline: Deadline, published: impl Fn() -> Result<Option<Token>>) -> Result<Turn> {
-        let mut pause = Duration::from_millis(2);
-        loop {
-            let lock = self.cache.try_lock()?;
-            if let Some(token) = published()? {
-                return Ok(Turn::Published(token));
-            }
-            if let Some(lock) = lock {
-                return Ok(Turn::Mine(lock));
-            }
-            let left = deadline.left(self.clock);
-            if left.is_zero() {
-                return Err(Error::new(
-                    ErrorKind::Cache,
-                    "another process holds the lock of this account and does not let go",
-                )
-                .hint(format!(
-                    "look for a hanging apigee-credential; the locks are in {}",
-                    self.cache.directory().display()
-                )));
-            }
-            (self.waiting)(Waiting::ForAnotherProcess);
-            self.clock.sleep(pause.min(left));
-            pause = (pause * 2).min(Duration::from_millis(50));
-        }
-    }
-
-    /// The cached token, if it will do. One that another process got since `seen` will, even if it lives
-    /// shorter than asked: the login service has just said that it gives no longer ones.
-    fn published(&self, seen: Option<&Cached>, request: &Request) -> Result<Option<Token>> {
-        if request.renewal == Renewal::Login {
-            return Ok(None);
-        }
-        let now = self.clock.now();
-        Ok(self.cache.read()?.map(|cached| cached.token).filter(|token| {
-            let is_new = seen.is_none_or(|seen| seen.token.access_token != token.access_token);
-            (is_new && token.is_fresh(now, Duration::ZERO))
-                || (request.renewal == Renewal::WhenStale && token.is_fresh(now, request.min_validity))
-        }))
+    /// Waits for the account's lock, or for a token that will do. One that another got since `seen` will, even if
+    /// it lives shorter than asked: the login service has just said that it gives no longer ones.
+    fn turn(&self, seen: Option<&Cached>, request: &Request, deadline: Deadline) -> Result<Turn<Box<dyn Lock>>> {
+        self.cache.turn(&Wanted {
+            clock: self.clock,
+            deadline,
+            seen: seen.map(|cached| &cached.token),
+            will_do: &|token, is_new| {
+                let fresh = |min_validity| token.is_fresh(self.clock.now(), min_validity);
+                match request.renewal {
+                    Renewal::WhenStale => fresh(request.min_validity) || (is_new && fresh(Duration::ZERO)),
+                    Renewal::Refresh => is_new && fresh(Duration::ZERO),
+                    Renewal::Login => false,
+                }
+            },
+            waiting: &|| (self.waiting)(Waiting::ForAnotherProcess),
+        })
     }
 
     /// Renews with the refresh token; `None` if there is none or it is refused.
-    fn refresh(&self, lock: &mut Lock, account: &mut Account, deadline: Deadline) -> Result<Option<Valid>> {
+    fn refresh(&self, lock: &mut dyn Lock, account: &mut Account, deadline: Deadline) -> Result<Option<Valid>> {
         let Some(refresh_token) = self.store.refresh_token(deadline)? else {
             return Ok(None);
         };
@@ -266,7 +243,7 @@ impl<'a> Broker<'a> {
     fn sign_in(
         &self,
         presented: &Presented<'_>,
-        lock: &mut Lock,
+        lock: &mut dyn Lock,
         account: &mut Account,
         deadline: Deadline,
     ) -> std::result::Result<(Tokens, Timestamp), Refused> {
@@ -341,7 +318,7 @@ impl<'a> Broker<'a> {
     fn mfa_token(
         &self,
         secrets: &Secrets,
-        lock: &mut Lock,
+        lock: &mut dyn Lock,
         account: &mut Account,
         deadline: Deadline,
     ) -> Result<Option<(Secret, u64)>> {
@@ -413,7 +390,7 @@ impl<'a> Broker<'a> {
     /// Puts the new tokens where the next callers find them. What cannot be kept is still answered.
     fn publish(
         &self,
-        lock: &Lock,
+        lock: &mut dyn Lock,
         tokens: Tokens,
         obtained: Timestamp,
         used: Option<&Secret>,
@@ -453,7 +430,7 @@ impl<'a> Broker<'a> {
         let mut account = lock.account();
         let before = account.rejection.clone();
         let (tokens, obtained) =
-            self.sign_in(presented, &mut lock, &mut account, self.deadline).map_err(|refused| refused.error)?;
+            self.sign_in(presented, &mut *lock, &mut account, self.deadline).map_err(|refused| refused.error)?;
         account.rejection = before;
         lock.record(&account)?;
         Ok(Proof { lock, tokens, obtained })
@@ -468,7 +445,7 @@ impl<'a> Broker<'a> {
         let mut account = lock.account();
         account.rejection = None;
         lock.record(&account)?;
-        self.publish(&lock, tokens, obtained, None, self.deadline);
+        self.publish(&mut *lock, tokens, obtained, None, self.deadline);
         Ok(())
     }
 
@@ -492,7 +469,7 @@ impl<'a> Broker<'a> {
             Ok(cached.is_some_and(|c| token.is_none_or(|token| token == c.token.access_token.expose())))
         };
         if is_it()? {
-            let lock = self.lock()?;
+            let mut lock = self.lock()?;
             if is_it()? {
                 lock.drop_token()?;
             }
@@ -552,7 +529,7 @@ impl<'a> Broker<'a> {
     /// # Errors
     /// [`ErrorKind::Cache`] if not.
     pub fn check_cache(&self) -> Result<Option<Cached>> {
-        self.cache.try_lock()?;
+        self.cache.check()?;
         self.cache.read()
     }
 
@@ -574,8 +551,9 @@ impl<'a> Broker<'a> {
         self.deadline
     }
 
-    fn lock(&self) -> Result<Lock> {
-        match self.take_turn(self.deadline, || Ok(None))? {
+    fn lock(&self) -> Result<Box<dyn Lock>> {
+        let nothing_will_do = Request { renewal: Renewal::Login, ..Request::default() };
+        match self.turn(None, &nothing_will_do, self.deadline)? {
             Turn::Mine(lock) => Ok(lock),
             Turn::Published(_) => unreachable!("nothing that is published would do"),
         }
@@ -659,14 +637,9 @@ pub enum Presented<'a> {
 /// A login that succeeded; the account's lock is held until its tokens are kept or it is dropped.
 #[derive(Debug)]
 pub struct Proof {
-    lock: Lock,
+    lock: Box<dyn Lock>,
     tokens: Tokens,
     obtained: Timestamp,
-}
-
-enum Turn {
-    Mine(Lock),
-    Published(Token),
 }
 
 /// Why a login gave no tokens; with what to remember, if the service rejected it.
@@ -688,7 +661,7 @@ impl From<Token> for Valid {
 }
 
 /// Records what is good to know but no reason to lose a token that has been given.
-fn remember(lock: &mut Lock, account: &Account) {
+fn remember(lock: &mut dyn Lock, account: &Account) {
     if let Err(e) = lock.record(account) {
         log::warn!("{e}");
     }

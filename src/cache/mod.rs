@@ -1,315 +1,121 @@
-//! The cache of one profile: a token file that is read without a lock and replaced atomically, and the
-//! lock of its account, whose file remembers what the account's logins must know of each other.
+//! The cache of one profile, behind one door: what is cached, and the turn to renew it, which only one has
+//! at a time.
 //!
-//! Nothing here is a password, a shared secret or a refresh token.
+//! [`local`] is this machine's: a token file that is read without a lock, and the lock of its account.
 
 mod account;
-mod lock;
+mod local;
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
 
 pub(crate) use account::steps_apart;
 pub use account::{Account, Rejection};
-pub use lock::Lock;
+#[cfg(any(fuzzing, test))]
+pub(crate) use local::parse;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::files::{self, Distrust, trust};
-use crate::json;
-use crate::token::{Identity, Token, is_bearer_token};
-
-/// A token file holds one token and its identity; what is larger is not ours.
-const MAX_TOKEN_FILE_BYTES: usize = 128 * 1024;
-
-/// The format of the token file. Another version's file is treated as absent and replaced.
-const VERSION: u32 = 1;
-
-/// One profile's part of the cache directory.
-#[derive(Clone, Debug)]
-pub struct Cache {
-    directory: PathBuf,
-    token_file: PathBuf,
-    identity: Identity,
-}
+use crate::clock::{Clock, Deadline};
+use crate::error::{Error, Result};
+use crate::profile::Profile;
+use crate::token::Token;
 
 /// A token as it was cached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cached {
     /// The token.
     pub token: Token,
-    /// Whether a refresh token is kept beside the secrets that can renew it.
+    /// Whether a refresh token is kept somewhere that can renew it.
     pub renewable: bool,
 }
 
-#[derive(Serialize, Deserialize)]
-struct TokenFile {
-    version: u32,
-    token: Token,
-    identity: Identity,
-    renewable: bool,
-}
-
-impl Cache {
-    /// The cache of the profile called `profile` in `directory`. Touches nothing yet.
-    pub fn new(directory: &Path, profile: &str, identity: Identity) -> Self {
-        Cache { directory: directory.to_owned(), token_file: directory.join(format!("{profile}.json")), identity }
-    }
-
-    /// The cached token of this identity, if there is one that can be read. Takes no lock.
+/// Where a profile's token is kept, and what its account's logins know of each other.
+pub(crate) trait Cache {
+    /// The cached token, if there is one of this identity that can be read. Takes no lock.
     ///
     /// # Errors
-    /// [`ErrorKind::Cache`] if the directory or the file is not this user's alone.
-    pub fn read(&self) -> Result<Option<Cached>> {
-        if !self.check_directory()? {
-            return Ok(None);
-        }
-        let Some((file, metadata)) = self.open_own(files::private().read(true), &self.token_file)? else {
-            return Ok(None);
-        };
-        let Ok(bytes) = files::read_limited(file, &metadata, MAX_TOKEN_FILE_BYTES) else {
-            return Ok(None);
-        };
-        Ok(parse(&bytes, &self.identity))
-    }
-
-    /// Takes the account's lock if no other process has it; `None` if one has.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Cache`] if the lock file cannot be made or is not this user's alone.
-    pub fn try_lock(&self) -> Result<Option<Lock>> {
-        files::create_private_dir(&self.directory).map_err(|e| self.unusable(&self.directory, &e))?;
-        self.check_directory()?;
-        let path = self.lock_file();
-        let (file, _) = self
-            .open_own(files::private().read(true).write(true).create(true), &path)?
-            .ok_or_else(|| self.unusable(&path, &io::ErrorKind::NotFound.into()))?;
-        Lock::try_take(file, self).map_err(|e| self.unusable(&path, &e))
-    }
+    /// [`ErrorKind::Cache`](crate::ErrorKind::Cache) if the cache is not this user's alone.
+    fn read(&self) -> Result<Option<Cached>>;
 
     /// What the account's logins know of each other, read without its lock.
     ///
     /// # Errors
-    /// [`ErrorKind::Cache`] as for [`Cache::read`].
-    pub fn account(&self) -> Result<Account> {
-        if !self.check_directory()? {
-            return Ok(Account::default());
+    /// As for [`Cache::read`].
+    fn account(&self) -> Result<Account>;
+
+    /// Waits for the turn to renew the token, or until that has become needless: when the one whose turn
+    /// it is has published its token, all who wait have it at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`](crate::ErrorKind::Cache) if the lock cannot be had before the deadline.
+    fn turn(&self, wanted: &Wanted<'_>) -> Result<Turn<Box<dyn Lock>>>;
+
+    /// Finds out whether the cache can be written and its lock be taken.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`](crate::ErrorKind::Cache) if not.
+    fn check(&self) -> Result<()>;
+}
+
+/// The account's lock, and what only its holder may do. Held until it is dropped or its process ends,
+/// however it ends.
+pub(crate) trait Lock: fmt::Debug {
+    /// What the account's logins know of each other.
+    fn account(&self) -> Account;
+
+    /// Remembers it for the next.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`](crate::ErrorKind::Cache) if the record cannot be written.
+    fn record(&mut self, account: &Account) -> Result<()>;
+
+    /// Puts a token into the cache, for all who look.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`](crate::ErrorKind::Cache) if it cannot be written; the old one is then as it was.
+    fn publish(&mut self, cached: &Cached) -> Result<()>;
+
+    /// Drops the cached token.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Cache`](crate::ErrorKind::Cache) if it cannot be removed.
+    fn drop_token(&mut self) -> Result<()>;
+}
+
+/// What a wait for the turn ended with.
+pub(crate) enum Turn<L> {
+    /// It is ours.
+    Mine(L),
+    /// Another has published a token that will do.
+    Published(Token),
+}
+
+/// What one waits for, how, and for how long.
+pub(crate) struct Wanted<'a> {
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) deadline: Deadline,
+    /// What the cache held before the wait.
+    pub(crate) seen: Option<&'a Token>,
+    /// Whether a token makes the turn needless; it is told whether the token came during the wait.
+    pub(crate) will_do: &'a dyn Fn(&Token, bool) -> bool,
+    /// Told at every pause.
+    pub(crate) waiting: &'a dyn Fn(),
+}
+
+impl Wanted<'_> {
+    /// Sleeps for `pause`, or for what is left if that is less; `overdue` if nothing is.
+    fn wait(&self, pause: Duration, overdue: impl FnOnce() -> Error) -> Result<()> {
+        let left = self.deadline.left(self.clock);
+        if left.is_zero() {
+            return Err(overdue());
         }
-        Ok(self
-            .open_own(files::private().read(true), &self.lock_file())?
-            .map(|(file, _)| Account::read(&file))
-            .unwrap_or_default())
-    }
-
-    /// The directory that holds the cache.
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// The lock is the account's rather than the profile's: two profiles of one account share its MFA steps
-    /// and its failed logins, so they must not sign in side by side.
-    fn lock_file(&self) -> PathBuf {
-        let account = format!("{}\n{}", self.identity.login_url, self.identity.username);
-        let account: String = Sha256::digest(account).iter().take(8).map(|b| format!("{b:02x}")).collect();
-        self.directory.join(format!("{account}.lock"))
-    }
-
-    /// Whether the directory is there; an error if it is not this user's alone.
-    fn check_directory(&self) -> Result<bool> {
-        let metadata = match fs::symlink_metadata(&self.directory) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-            other => other.map_err(|e| self.unusable(&self.directory, &e))?,
-        };
-        if !metadata.is_dir() {
-            return Err(refused(&self.directory, &Distrust::Kind));
-        }
-        trust::own(&metadata).map_err(|distrust| refused(&self.directory, &distrust))?;
-        Ok(true)
-    }
-
-    /// Opens a file of the cache, if it is there; an error if it is not this user's alone.
-    fn open_own(&self, options: &fs::OpenOptions, path: &Path) -> Result<Option<(fs::File, fs::Metadata)>> {
-        let file = match options.open(path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) if files::is_link_error(&e) => return Err(refused(path, &Distrust::Kind)),
-            Err(e) => return Err(self.unusable(path, &e)),
-        };
-        let metadata = file.metadata().map_err(|e| self.unusable(path, &e))?;
-        if !metadata.is_file() {
-            return Err(refused(path, &Distrust::Kind));
-        }
-        trust::own(&metadata).map_err(|distrust| refused(path, &distrust))?;
-        Ok(Some((file, metadata)))
-    }
-
-    fn unusable(&self, path: &Path, error: &io::Error) -> Error {
-        Error::new(ErrorKind::Cache, format!("cannot use {}: {error}", path.display()))
-            .hint("APIGEE_CREDENTIAL_CACHE_DIR names another cache directory")
+        (self.waiting)();
+        self.clock.sleep(pause.min(left));
+        Ok(())
     }
 }
 
-/// What a token file says, if it is one, of this version and this identity.
-pub(crate) fn parse(bytes: &[u8], identity: &Identity) -> Option<Cached> {
-    let file: TokenFile = json::object(bytes).ok()?;
-    let ours = file.version == VERSION && file.identity == *identity;
-    (ours && is_bearer_token(file.token.access_token.expose()))
-        .then_some(Cached { token: file.token, renewable: file.renewable })
-}
-
-fn refused(path: &Path, distrust: &Distrust) -> Error {
-    Error::new(ErrorKind::Cache, format!("{} {}: refused", path.display(), distrust.reason()))
-        .hint("remove it; it is made anew, for you alone")
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use crate::token::tests::token;
-
-    pub(crate) fn identity(username: &str) -> Identity {
-        Identity {
-            username: username.to_owned(),
-            login_url: "https://login.example".to_owned(),
-            client_id: "edgecli".to_owned(),
-        }
-    }
-
-    fn cache(directory: &Path) -> Cache {
-        Cache::new(directory, "work", identity("me"))
-    }
-
-    fn publish(cache: &Cache) {
-        let lock = cache.try_lock().unwrap().unwrap();
-        lock.publish(&Cached { token: token("abc", 1, 2), renewable: true }).unwrap();
-    }
-
-    #[test]
-    fn what_was_published_is_read_by_its_identity_alone() {
-        let home = tempfile::tempdir().unwrap();
-        let directory = home.path().join("cache");
-        let ours = cache(&directory);
-        assert_eq!(ours.read().unwrap(), None);
-        publish(&ours);
-        let cached = ours.read().unwrap().unwrap();
-        assert_eq!(cached.token, token("abc", 1, 2));
-        assert!(cached.renewable);
-        assert_eq!(Cache::new(&directory, "work", identity("you")).read().unwrap(), None);
-    }
-
-    #[test]
-    fn a_file_that_is_no_cache_is_treated_as_absent_and_replaced() {
-        let home = tempfile::tempdir().unwrap();
-        let directory = home.path().join("cache");
-        let cache = cache(&directory);
-        publish(&cache);
-        let good = fs::read_to_string(&cache.token_file).unwrap();
-        for bad in [
-            "",
-            "{",
-            "[]",
-            "null",
-            &good[..good.len() / 2],
-            &good.replace("\"version\":1", "\"version\":2"),
-            &good.replace("abc", "a b"),
-            &good.replace("abc", "a\\nb"),
-            &format!("{good}{}", " ".repeat(MAX_TOKEN_FILE_BYTES)),
-        ] {
-            fs::write(&cache.token_file, bad).unwrap();
-            assert_eq!(cache.read().unwrap(), None, "{bad:.40}");
-        }
-        publish(&cache);
-        assert!(cache.read().unwrap().is_some());
-    }
-
-    #[test]
-    fn only_one_has_the_lock() {
-        let home = tempfile::tempdir().unwrap();
-        let cache = cache(&home.path().join("cache"));
-        let lock = cache.try_lock().unwrap().unwrap();
-        assert!(cache.try_lock().unwrap().is_none());
-        drop(lock);
-        assert!(cache.try_lock().unwrap().is_some());
-    }
-
-    #[test]
-    fn profiles_of_one_account_share_its_lock_and_others_do_not() {
-        let home = tempfile::tempdir().unwrap();
-        let directory = home.path().join("cache");
-        let lock = cache(&directory).try_lock().unwrap().unwrap();
-        assert!(Cache::new(&directory, "other", identity("me")).try_lock().unwrap().is_none());
-        assert!(Cache::new(&directory, "work", identity("you")).try_lock().unwrap().is_some());
-        drop(lock);
-    }
-
-    #[test]
-    fn the_account_is_remembered_with_the_lock() {
-        let home = tempfile::tempdir().unwrap();
-        let cache = cache(&home.path().join("cache"));
-        assert_eq!(cache.account().unwrap(), Account::default());
-        let mut lock = cache.try_lock().unwrap().unwrap();
-        let mut account = lock.account();
-        account.use_step(7);
-        account.skew = -3;
-        lock.record(&account).unwrap();
-        assert_eq!(cache.account().unwrap(), account);
-        drop(lock);
-        assert_eq!(cache.try_lock().unwrap().unwrap().account(), account);
-    }
-
-    #[cfg(unix)]
-    mod trust {
-        use std::os::unix::fs::{PermissionsExt, symlink};
-
-        use super::*;
-
-        fn mode(path: &Path) -> u32 {
-            fs::metadata(path).unwrap().permissions().mode() & 0o777
-        }
-
-        #[test]
-        fn the_cache_is_its_owners_alone() {
-            let home = tempfile::tempdir().unwrap();
-            let cache = cache(&home.path().join("a/cache"));
-            publish(&cache);
-            assert_eq!(mode(&cache.directory), 0o700);
-            assert_eq!(mode(&cache.token_file), 0o600);
-            assert_eq!(mode(&cache.lock_file()), 0o600);
-        }
-
-        #[test]
-        fn what_others_can_write_or_a_link_is_refused() {
-            let home = tempfile::tempdir().unwrap();
-            let directory = home.path().join("cache");
-            let cache = cache(&directory);
-            publish(&cache);
-
-            for path in [&cache.token_file, &cache.directory] {
-                let good = mode(path);
-                for bad in [0o020, 0o002] {
-                    fs::set_permissions(path, fs::Permissions::from_mode(good | bad)).unwrap();
-                    assert_eq!(cache.read().unwrap_err().kind(), ErrorKind::Cache);
-                }
-                fs::set_permissions(path, fs::Permissions::from_mode(good)).unwrap();
-                assert!(cache.read().unwrap().is_some());
-            }
-
-            let elsewhere = home.path().join("elsewhere");
-            for path in [&cache.token_file, &cache.directory] {
-                fs::rename(path, &elsewhere).unwrap();
-                symlink(&elsewhere, path).unwrap();
-                assert_eq!(cache.read().unwrap_err().kind(), ErrorKind::Cache);
-                fs::remove_file(path).unwrap();
-                fs::rename(&elsewhere, path).unwrap();
-            }
-
-            fs::remove_file(cache.lock_file()).unwrap();
-            symlink(&elsewhere, cache.lock_file()).unwrap();
-            assert_eq!(cache.try_lock().unwrap_err().kind(), ErrorKind::Cache);
-            assert!(!elsewhere.exists(), "the link was followed");
-        }
-    }
+/// The cache that the profile names, in `directory`. Touches nothing yet.
+pub(crate) fn open<'a>(profile: &'a Profile, directory: &Path) -> Box<dyn Cache + 'a> {
+    Box::new(local::LocalCache::new(directory, &profile.name, profile.identity()))
 }
