@@ -59,6 +59,7 @@ mod profile;
 mod protocol;
 mod secret;
 mod secrets;
+mod tls;
 mod token;
 
 pub use broker::{Broker, Presented, Proof, Renewal, Request, Valid, Waiting};

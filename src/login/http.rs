@@ -1,8 +1,6 @@
 //! The token endpoint over HTTP.
 
-use std::fs;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +10,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822;
 use ureq::config::Config;
 use ureq::http::Response;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Timeout};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
@@ -20,6 +18,7 @@ use zeroize::Zeroizing;
 use super::{Answer, Failure, Grant, LoginService, Reach, answer};
 use crate::profile::{DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET, Profile};
 use crate::secret::Secret;
+use crate::tls;
 
 /// What is longer is no token response.
 const MAX_RESPONSE_BYTES: u64 = 1024 * 1024;
@@ -92,9 +91,11 @@ impl<'a> HttpLoginService<'a> {
             .timeout_connect(Some(CONNECT_TIMEOUT.min(timeout)))
             .timeout_resolve(Some(CONNECT_TIMEOUT.min(timeout)));
         if self.profile.login_url.starts_with("https:") {
+            let roots = tls::roots(self.profile.ca_bundle.as_deref()).map_err(Failure::Configuration)?;
+            let roots = roots.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
             config = config.https_only(true).tls_config(
                 TlsConfig::builder()
-                    .root_certs(RootCerts::Specific(Arc::new(roots(self.profile.ca_bundle.as_deref())?)))
+                    .root_certs(RootCerts::Specific(Arc::new(roots)))
                     .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
                     .build(),
             );
@@ -208,30 +209,6 @@ impl LoginService for HttpLoginService<'_> {
 fn date(response: &Response<Body>) -> Option<Timestamp> {
     let text = response.headers().get("date")?.to_str().ok()?;
     rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
-}
-
-/// The system's certificate authorities (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others) and the profile's.
-fn roots(ca_bundle: Option<&Path>) -> Result<Vec<Certificate<'static>>, Failure> {
-    let mut roots: Vec<_> = rustls_native_certs::load_native_certs()
-        .certs
-        .iter()
-        .map(|der| Certificate::from_der(der).to_owned())
-        .collect();
-    if let Some(path) = ca_bundle {
-        let unreadable =
-            |reason: &str| Failure::Configuration(format!("cannot use the ca-bundle {}: {reason}", path.display()));
-        let pem = fs::read(path).map_err(|e| unreadable(&e.to_string()))?;
-        let before = roots.len();
-        for item in parse_pem(&pem) {
-            if let PemItem::Certificate(certificate) = item.map_err(|_| unreadable("it is not PEM"))? {
-                roots.push(certificate);
-            }
-        }
-        if roots.len() == before {
-            return Err(unreadable("it holds no certificate"));
-        }
-    }
-    Ok(roots)
 }
 
 /// The TLS error inside an I/O error, if that is what it is.
