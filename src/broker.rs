@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::cache::{self, Account, Cache, Cached, Lock, Rejection, Turn, Wanted, steps_apart};
+use crate::cache::{self, Account, Cache, Cached, Lock, Rejection, SharedState, Turn, Wanted, steps_apart};
 use crate::clock::{Clock, Deadline};
 use crate::error::{Error, ErrorKind, Result};
 use crate::login::{Answer, Credentials, Failure, Grant, HttpLoginService, LoginService, Reach, Tokens};
@@ -96,7 +96,7 @@ impl<'a> Broker<'a> {
     pub fn new(profile: &'a Profile, cache_directory: &Path, clock: &'a dyn Clock, timeout: Duration) -> Self {
         Broker {
             profile,
-            cache: cache::open(profile, cache_directory),
+            cache: cache::open(profile, cache_directory, clock),
             store: secrets::store(profile, clock),
             service: Box::new(HttpLoginService::new(profile)),
             clock,
@@ -122,7 +122,11 @@ impl<'a> Broker<'a> {
         if !request.with_refresh_token || valid.refresh_token.is_some() {
             return Ok(valid);
         }
-        match self.store.refresh_token(self.deadline)? {
+        let kept = match self.cache.refresh_token(self.deadline) {
+            None => self.store.refresh_token(self.deadline)?,
+            kept => kept,
+        };
+        match kept {
             Some(kept) => Ok(Valid { refresh_token: Some(kept), ..valid }),
             None => self.renew(None, &Request { renewal: Renewal::Login, ..*request }, self.deadline),
         }
@@ -200,15 +204,18 @@ impl<'a> Broker<'a> {
                     Renewal::Login => false,
                 }
             },
+            secrets: None,
             waiting: &|| (self.waiting)(Waiting::ForAnotherProcess),
         })
     }
 
     /// Renews with the refresh token; `None` if there is none or it is refused.
     fn refresh(&self, lock: &mut dyn Lock, account: &mut Account, deadline: Deadline) -> Result<Option<Valid>> {
-        let Some(refresh_token) = self.store.refresh_token(deadline)? else {
-            return Ok(None);
+        let kept = match lock.refresh_token() {
+            None => self.store.refresh_token(deadline)?,
+            kept => kept,
         };
+        let Some(refresh_token) = kept else { return Ok(None) };
         let client_secret = self.client_secret(deadline)?;
         let mut retries = 0..RETRIES;
         loop {
@@ -227,6 +234,7 @@ impl<'a> Broker<'a> {
                 Ok(tokens) => return Ok(Some(self.publish(lock, tokens, asked, Some(&refresh_token), deadline))),
                 Err(Failure::Rejected(reason)) => {
                     log::info!("the refresh was refused: {reason}");
+                    lock.forget_refresh_token();
                     if let Err(e) = self.store.keep_refresh_token(None, deadline) {
                         log::warn!("the refused refresh token could not be removed: {e}");
                     }
@@ -301,8 +309,7 @@ impl<'a> Broker<'a> {
                             | Failure::Untrusted(_),
                             Some(step),
                         ) => {
-                            account.free_step(step);
-                            lock.record(account)?;
+                            lock.free_step(account, step)?;
                         }
                         (Failure::Passing { reach: Reach::Received, .. }, _) => return Err(into_error(failure).into()),
                         _ => {}
@@ -325,27 +332,30 @@ impl<'a> Broker<'a> {
         if self.profile.mfa == Mfa::None {
             return Ok(None);
         }
-        let step = self.unused_step(account, deadline)?;
-        let code = match &self.profile.mfa {
-            Mfa::SharedSecret => {
-                secrets.shared_secret.as_ref().ok_or_else(|| self.no_shared_secret())?.at_step(step).code
+        loop {
+            let step = self.unused_step(lock, account, deadline)?;
+            let code = match &self.profile.mfa {
+                Mfa::SharedSecret => {
+                    secrets.shared_secret.as_ref().ok_or_else(|| self.no_shared_secret())?.at_step(step).code
+                }
+                Mfa::Command(command) => {
+                    // Another program's clock may still be in the step before: time(2) is a few ms late.
+                    let left = otp::time_left(account.service_time(self.clock.now()));
+                    self.clock.sleep((left + STEP_BEGIN).saturating_sub(Duration::from_secs(otp::STEP_SECONDS)));
+                    mfa::from_command(command, deadline, self.clock)?
+                }
+                Mfa::Prompt | Mfa::None => mfa::from_prompt(&self.profile.username)?,
+            };
+            if lock.claim_step(account, step)? {
+                return Ok(Some((code, step)));
             }
-            Mfa::Command(command) => {
-                // Another program's clock may still be in the step before: time(2) is a few ms late.
-                let left = otp::time_left(account.service_time(self.clock.now()));
-                self.clock.sleep((left + STEP_BEGIN).saturating_sub(Duration::from_secs(otp::STEP_SECONDS)));
-                mfa::from_command(command, deadline, self.clock)?
-            }
-            Mfa::Prompt | Mfa::None => mfa::from_prompt(&self.profile.username)?,
-        };
-        account.use_step(step);
-        lock.record(account)?;
-        Ok(Some((code, step)))
+            log::info!("another machine may have sent the MFA token of this step");
+        }
     }
 
     /// The service's current step, if it has time left and its code was not sent yet; else waits for the
     /// next.
-    fn unused_step(&self, account: &Account, deadline: Deadline) -> Result<u64> {
+    fn unused_step(&self, lock: &mut dyn Lock, account: &Account, deadline: Deadline) -> Result<u64> {
         loop {
             let service_time = account.service_time(self.clock.now());
             let (step, left) = (otp::step_at(service_time), otp::time_left(service_time));
@@ -360,6 +370,7 @@ impl<'a> Broker<'a> {
                 .hint("each MFA token is sent once: wait for the next, or allow more time with --timeout"));
             }
             (self.waiting)(Waiting::ForNextStep(left));
+            lock.hold();
             self.clock.sleep(left.min(Duration::from_secs(1)));
         }
     }
@@ -397,13 +408,17 @@ impl<'a> Broker<'a> {
         deadline: Deadline,
     ) -> Valid {
         // Some services do not rotate the refresh token, nor send it again.
-        let refresh_token = tokens.refresh_token.as_ref().or(used).filter(|_| self.store.keeps_refresh_token());
+        let refresh_token = tokens.refresh_token.as_ref().or(used);
         let mut renewable = refresh_token.is_some();
-        if refresh_token != used {
-            // Before the token: a process that is killed in between has lost nothing.
-            if let Err(e) = self.store.keep_refresh_token(refresh_token, deadline) {
-                renewable = false;
-                log::warn!("the refresh token could not be kept: {e}");
+        if !lock.keeps_refresh_token() {
+            let kept = refresh_token.filter(|_| self.store.keeps_refresh_token());
+            renewable = kept.is_some();
+            if kept != used {
+                // Before the token: a process that is killed in between has lost nothing.
+                if let Err(e) = self.store.keep_refresh_token(kept, deadline) {
+                    renewable = false;
+                    log::warn!("the refresh token could not be kept: {e}");
+                }
             }
         }
         let token = Token {
@@ -414,7 +429,7 @@ impl<'a> Broker<'a> {
             jti: tokens.jti,
         };
         let cached = Cached { token, renewable };
-        if let Err(e) = lock.publish(&cached) {
+        if let Err(e) = lock.publish(&cached, refresh_token) {
             log::warn!("the token could not be cached: {e}");
         }
         Valid { token: cached.token, refresh_token: tokens.refresh_token.or_else(|| used.cloned()) }
@@ -426,7 +441,12 @@ impl<'a> Broker<'a> {
     /// # Errors
     /// As for [`Broker::token`].
     pub fn prove(&self, presented: &Presented<'_>) -> Result<Proof> {
-        let mut lock = self.lock()?;
+        let no_secrets = Secrets::default();
+        let secrets = match presented {
+            Presented::Secrets(secrets) => secrets,
+            Presented::Passcode(_) => &no_secrets,
+        };
+        let mut lock = self.lock(Some(secrets))?;
         let mut account = lock.account();
         let before = account.rejection.clone();
         let (tokens, obtained) =
@@ -455,7 +475,7 @@ impl<'a> Broker<'a> {
     /// # Errors
     /// [`ErrorKind::Cache`] or [`ErrorKind::SecretStore`] if one of them cannot be removed.
     pub fn log_out(&self) -> Result<()> {
-        self.lock()?.drop_token()?;
+        self.for_lock(None, |wanted| self.cache.forget(wanted))?;
         self.store.keep_refresh_token(None, self.deadline)
     }
 
@@ -464,17 +484,11 @@ impl<'a> Broker<'a> {
     /// # Errors
     /// [`ErrorKind::Cache`] if it cannot be removed.
     pub fn erase(&self, token: Option<&str>) -> Result<()> {
-        let is_it = || -> Result<bool> {
-            let cached = self.cache.read()?;
-            Ok(cached.is_some_and(|c| token.is_none_or(|token| token == c.token.access_token.expose())))
-        };
-        if is_it()? {
-            let mut lock = self.lock()?;
-            if is_it()? {
-                lock.drop_token()?;
-            }
+        let cached = self.cache.read()?.map(|cached| cached.token);
+        match cached.filter(|cached| token.is_none_or(|token| token == cached.access_token.expose())) {
+            Some(refused) => self.lock(None)?.drop_token(&refused),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Ends the hold-back after a rejection, and drops the tokens: the secrets have changed.
@@ -483,7 +497,7 @@ impl<'a> Broker<'a> {
     /// As for [`Broker::log_out`].
     pub fn start_over(&self) -> Result<()> {
         self.log_out()?;
-        let mut lock = self.lock()?;
+        let mut lock = self.lock(None)?;
         let mut account = lock.account();
         account.rejection = None;
         lock.record(&account)
@@ -541,6 +555,11 @@ impl<'a> Broker<'a> {
         Ok((self.cache.read()?, self.cache.account()?))
     }
 
+    /// What the cache that is shared with other machines is like, if there is one.
+    pub fn shared_cache(&self) -> Option<Result<SharedState>> {
+        self.cache.shared_state(self.deadline)
+    }
+
     /// The store of the profile's secrets.
     pub fn store(&self) -> &dyn SecretStore {
         &*self.store
@@ -551,12 +570,23 @@ impl<'a> Broker<'a> {
         self.deadline
     }
 
-    fn lock(&self) -> Result<Box<dyn Lock>> {
-        let nothing_will_do = Request { renewal: Renewal::Login, ..Request::default() };
-        match self.turn(None, &nothing_will_do, self.deadline)? {
+    /// The account's lock, for those who have these secrets, or the store's if none are given.
+    fn lock(&self, secrets: Option<&Secrets>) -> Result<Box<dyn Lock>> {
+        match self.for_lock(secrets, |wanted| self.cache.turn(wanted))? {
             Turn::Mine(lock) => Ok(lock),
             Turn::Published(_) => unreachable!("nothing that is published would do"),
         }
+    }
+
+    fn for_lock<T>(&self, secrets: Option<&Secrets>, act: impl FnOnce(&Wanted<'_>) -> T) -> T {
+        act(&Wanted {
+            clock: self.clock,
+            deadline: self.deadline,
+            seen: None,
+            will_do: &|_, _| false,
+            secrets,
+            waiting: &|| (self.waiting)(Waiting::ForAnotherProcess),
+        })
     }
 
     /// The client's secret, where the client is not the public one: only then is the store asked.

@@ -101,6 +101,16 @@ pub fn login_answer(input: &[u8]) {
     }
 }
 
+/// What a Redis answers: nobody without the secrets can make it show anything, and what one of those who have
+/// them sealed is looked at all the same.
+pub fn redis_answer(input: &[u8]) {
+    let secrets = Secrets::from_json(br#"{"password":"p","shared_secret":"JBSWY3DPEHPK3PXP"}"#).expect("secrets");
+    let [strangers, own] = cache::shared::seen_in(input, &profile(), &secrets);
+    assert!(strangers.is_none_or(|seen| seen.token.is_none() && seen.account.is_none()));
+    let own = own.expect("an answer as Redis gives it");
+    assert!(own.token.is_none_or(|cached| is_bearer_token(cached.token.access_token.expose())));
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
@@ -115,7 +125,7 @@ mod tests {
 
         #[test]
         fn no_bytes_get_past_a_reader(bytes in vec(any::<u8>(), 0..300)) {
-            for reader in [git, bazel, dotenv, secrets, config, token_file, login_answer] {
+            for reader in [git, bazel, dotenv, secrets, config, token_file, login_answer, redis_answer] {
                 reader(&bytes);
             }
         }
@@ -146,6 +156,12 @@ mod tests {
             secrets(text.as_bytes());
             token_file(text.as_bytes());
             login_answer(&[&[0], text.as_bytes()].concat());
+            redis_answer(text.as_bytes());
+        }
+
+        #[test]
+        fn nothing_that_is_near_an_answer_of_redis_shows_anything(text in "([*$:+%~>=!|-]-?[0-9]{0,20}(\r\n)?[a-z0-9\x01]{0,20}(\r\n)?){0,8}") {
+            redis_answer(text.as_bytes());
         }
 
         #[test]

@@ -63,12 +63,12 @@ mod tls;
 mod token;
 
 pub use broker::{Broker, Presented, Proof, Renewal, Request, Valid, Waiting};
-pub use cache::{Account, Cached, Rejection};
+pub use cache::{Account, Cached, Rejection, SharedState};
 pub use clock::{Clock, Deadline, SystemClock};
 pub use error::{Error, ErrorKind, Result};
 pub use login::{Answer, Credentials, Failure, Grant, HttpLoginService, LoginService, Reach, Tokens};
 pub use otp::{MfaToken, SharedSecret, mfa_token};
-pub use profile::{Config, Mfa, MfaKind, Places, Profile, Store, StoreKind};
+pub use profile::{Config, Mfa, MfaKind, Places, Profile, RedisUrl, Store, StoreKind};
 pub use secret::Secret;
 pub use secrets::{SecretStore, Secrets};
 pub use token::{Identity, Token, is_bearer_token};

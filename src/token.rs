@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Secret;
@@ -42,6 +42,13 @@ impl Token {
     /// How long the token lives from `now`; zero when it has expired.
     pub fn life(&self, now: Timestamp) -> Duration {
         Duration::try_from(self.expires.duration_since(now)).unwrap_or_default()
+    }
+
+    /// The same token by a clock that is `seconds` ahead of this one.
+    #[must_use]
+    pub(crate) fn shifted(self, seconds: i64) -> Self {
+        let shift = |time: Timestamp| time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(time);
+        Token { obtained: shift(self.obtained), expires: shift(self.expires), ..self }
     }
 
     /// Whether the token lives at least `min_validity` from `now`.

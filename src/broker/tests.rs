@@ -63,7 +63,7 @@ impl SecretStore for TestStore {
         Ok(Secrets {
             password: Some(Secret::new("password")),
             shared_secret: Some(SharedSecret::parse("JBSWY3DPEHPK3PXP")?),
-            client_secret: None,
+            ..Secrets::default()
         })
     }
 
@@ -406,7 +406,7 @@ fn a_token_that_dies_before_the_time_out_is_answered_before_it_dies() {
     desk.token().unwrap();
     desk.pass(1760);
     // In this step, a code was used by somebody else: the wait for the next would outlast the token's life.
-    let mut lock = desk.broker().lock().unwrap();
+    let mut lock = desk.broker().lock(None).unwrap();
     let mut account = lock.account();
     for step in 0..3 {
         account.use_step(otp::step_at(desk.clock.now()) + step);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::otp::STEP_SECONDS;
@@ -79,7 +79,7 @@ impl Account {
 
     /// The login service's time when this machine's clock shows `now`.
     pub fn service_time(&self, now: Timestamp) -> Timestamp {
-        now.checked_add(jiff::SignedDuration::from_secs(self.skew)).unwrap_or(now)
+        now.checked_add(SignedDuration::from_secs(self.skew)).unwrap_or(now)
     }
 
     /// Learns the login service's clock from an answer's `Date`; `now` is when the answer came. True if
@@ -94,6 +94,34 @@ impl Account {
             self.skew = if skew.unsigned_abs() < 365 * 86_400 { skew } else { 0 };
         }
         learnt
+    }
+
+    /// The same memory by a clock that is `seconds` ahead of this machine's.
+    #[must_use]
+    pub(super) fn shifted(self, seconds: i64) -> Self {
+        let shift = |time: Timestamp| time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(time);
+        Account {
+            skew: self.skew.saturating_sub(seconds),
+            rejection: self.rejection.map(|r| Rejection { at: shift(r.at), until: shift(r.until), ..r }),
+            last_login: self.last_login.map(shift),
+            ..self
+        }
+    }
+
+    /// Learns what another machine knows: its clock's skew, its used steps, and what became of the last login,
+    /// where that was later.
+    pub(super) fn learn(&mut self, other: Account) {
+        self.skew = other.skew;
+        other.used_steps.iter().for_each(|step| self.use_step(*step));
+        if other.last_heard() >= self.last_heard() {
+            self.rejection = other.rejection;
+            self.last_login = other.last_login;
+        }
+    }
+
+    /// When the login service last judged a login.
+    fn last_heard(&self) -> Option<Timestamp> {
+        self.last_login.max(self.rejection.as_ref().map(|rejection| rejection.at))
     }
 
     /// The record in a lock file; a file that cannot be read as one is an empty memory.

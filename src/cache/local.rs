@@ -18,6 +18,7 @@ use super::{Cache, Cached, Lock, Turn, Wanted};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Distrust, trust};
 use crate::json;
+use crate::secret::Secret;
 use crate::token::{Identity, Token, is_bearer_token};
 
 /// A token file holds one token and its identity; what is larger is not ours.
@@ -93,9 +94,13 @@ impl LocalCache {
     /// The lock is the account's rather than the profile's: two profiles of one account share its MFA steps
     /// and its failed logins, so they must not sign in side by side.
     fn lock_file(&self) -> PathBuf {
+        self.directory.join(format!("{}.lock", self.account_name()))
+    }
+
+    /// A name for the account that can name files and keys.
+    pub(super) fn account_name(&self) -> String {
         let account = format!("{}\n{}", self.identity.login_url, self.identity.username);
-        let account: String = Sha256::digest(account).iter().take(8).map(|b| format!("{b:02x}")).collect();
-        self.directory.join(format!("{account}.lock"))
+        Sha256::digest(account).iter().take(8).map(|b| format!("{b:02x}")).collect()
     }
 
     /// Whether the directory is there; an error if it is not this user's alone.
@@ -164,6 +169,13 @@ impl Cache for LocalCache {
         })
     }
 
+    fn forget(&self, wanted: &Wanted<'_>) -> Result<()> {
+        match self.take_turn(wanted)? {
+            Turn::Mine(lock) => lock.remove_token(),
+            Turn::Published(_) => Ok(()),
+        }
+    }
+
     fn check(&self) -> Result<()> {
         self.try_lock().map(drop)
     }
@@ -203,6 +215,10 @@ impl LocalLock {
         files::sweep(&cache.token_file);
         Ok(Some(LocalLock { file, cache: cache.clone() }))
     }
+
+    fn remove_token(&self) -> Result<()> {
+        files::remove(&self.cache.token_file).map_err(|e| self.cache.unusable(&self.cache.token_file, &e))
+    }
 }
 
 impl Lock for LocalLock {
@@ -214,7 +230,7 @@ impl Lock for LocalLock {
         account.write(&self.file).map_err(|e| self.cache.unusable(&self.cache.lock_file(), &e))
     }
 
-    fn publish(&mut self, cached: &Cached) -> Result<()> {
+    fn publish(&mut self, cached: &Cached, _refresh_token: Option<&Secret>) -> Result<()> {
         let file = TokenFile {
             version: VERSION,
             token: cached.token.clone(),
@@ -227,8 +243,11 @@ impl Lock for LocalLock {
         files::replace(&self.cache.token_file, &bytes).map_err(|e| self.cache.unusable(&self.cache.token_file, &e))
     }
 
-    fn drop_token(&mut self) -> Result<()> {
-        files::remove(&self.cache.token_file).map_err(|e| self.cache.unusable(&self.cache.token_file, &e))
+    fn drop_token(&mut self, refused: &Token) -> Result<()> {
+        match self.cache.read()? {
+            Some(cached) if cached.token.access_token == refused.access_token => self.remove_token(),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -251,7 +270,7 @@ pub(crate) mod tests {
 
     fn publish(cache: &LocalCache) {
         let mut lock = cache.try_lock().unwrap().unwrap();
-        lock.publish(&Cached { token: token("abc", 1, 2), renewable: true }).unwrap();
+        lock.publish(&Cached { token: token("abc", 1, 2), renewable: true }, None).unwrap();
     }
 
     #[test]

@@ -143,6 +143,12 @@ pub(super) struct SetupArguments {
     /// Accept a login service without TLS.
     #[arg(long)]
     pub(super) allow_http: bool,
+    /// The Redis or Valkey server in which machines share one account's token; `none` ends it.
+    #[arg(long, value_name = "URL")]
+    pub(super) shared_cache: Option<String>,
+    /// Accept a shared cache without TLS.
+    #[arg(long)]
+    pub(super) allow_plain_redis: bool,
     /// Where the secrets live.
     #[arg(long, value_enum, value_name = "STORE")]
     pub(super) secret_store: Option<StoreKind>,

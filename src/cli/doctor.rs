@@ -1,6 +1,7 @@
 //! `doctor`: check every part, and say how to mend what is wrong.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -9,7 +10,7 @@ use super::{Context, answer};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::login::HttpLoginService;
-use crate::profile::{Mfa, Profile};
+use crate::profile::{Mfa, Profile, RedisUrl};
 
 /// A clock that is further off than this makes MFA tokens fail.
 const TOLERABLE_SKEW_SECONDS: u64 = 15;
@@ -71,6 +72,9 @@ fn examine(context: &Context) -> Vec<Check> {
     if let Ok(profile) = profile {
         checks.push(Check::new("secret store", secret_store(context, &profile)));
         checks.push(Check::new("cache", cache(context, &profile)));
+        if let Some(url) = &profile.shared_cache {
+            checks.push(Check::new("shared cache", shared_cache(context, &profile, url)));
+        }
         checks.push(Check::new("account", account(context, &profile)));
         let (service, clock) = login_service(context, &profile);
         checks.push(Check::new("login service", service));
@@ -105,6 +109,27 @@ fn cache(context: &Context, profile: &Profile) -> Result<String> {
         }
         None => format!("{place}; no token yet"),
     })
+}
+
+fn shared_cache(context: &Context, profile: &Profile, url: &RedisUrl) -> Result<String> {
+    let state = context.broker(profile).shared_cache().expect("the profile names one")?;
+    if state.unopened > 0 {
+        let message = format!("{url} holds {} values that were not sealed by this account", state.unopened);
+        return Err(Error::new(ErrorKind::Cache, message)
+            .hint("they are left alone and replaced at the next renewal; find out who else writes there"));
+    }
+    let tls = if url.tls { "over TLS" } else { "without TLS" };
+    let token = match state.token {
+        Some(token) => format!("a token with {} s left", token.life(context.clock.now()).as_secs()),
+        None => "no token yet".to_owned(),
+    };
+    let millis = |duration: Duration| duration.as_secs_f64() * 1e3;
+    Ok(format!(
+        "{url} {tls}: connected in {:.1} ms, answers in {:.1} ms, its clock is {:+} s from this machine's; {token}",
+        millis(state.connect),
+        millis(state.latency),
+        state.clock_offset
+    ))
 }
 
 fn account(context: &Context, profile: &Profile) -> Result<String> {

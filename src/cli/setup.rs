@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context, arguments: Box<SetupArguments>) -> Result<(
     let mut profile = describe(name, username, &arguments, before.as_ref())?;
 
     let mut passcode = None;
-    let secrets = if arguments.passcode {
+    let mut secrets = if arguments.passcode {
         if profile.store != Store::Keychain {
             return Err(Error::new(
                 ErrorKind::Usage,
@@ -41,6 +41,13 @@ pub(super) fn run(context: &Context, arguments: Box<SetupArguments>) -> Result<(
     } else {
         take_secrets(&arguments, env_file.as_deref().map(String::as_str), &profile)?
     };
+    // What the person did not name stays, this password too.
+    if profile.shared_cache.is_some() && secrets.cache_password.is_none() {
+        secrets.cache_password = before.as_ref().and_then(|before| {
+            let broker = context.broker(before);
+            broker.store().secrets(broker.deadline()).ok()?.cache_password
+        });
+    }
     // Who gives no shared secret and says nothing of MFA has none.
     if arguments.mfa.is_none() && profile.mfa == Mfa::SharedSecret && secrets.shared_secret.is_none() {
         profile.mfa = Mfa::None;
@@ -101,6 +108,18 @@ fn describe(name: &str, username: String, arguments: &SetupArguments, before: Op
         Some(path) => Some(absolute(path)?),
         None => base.ca_bundle,
     };
+    let allow_plain_redis = arguments.allow_plain_redis || base.allow_plain_redis;
+    let shared_cache = match arguments.shared_cache.as_deref() {
+        Some("none") => None,
+        Some(url) => Some(profile::shared_cache(url, allow_plain_redis)?),
+        None => base.shared_cache,
+    };
+    if arguments.passcode && shared_cache.is_some() {
+        return Err(Error::new(
+            ErrorKind::Usage,
+            "--passcode does not go with a shared cache: what is shared is sealed with the account's password",
+        ));
+    }
     Ok(Profile {
         name: base.name,
         username,
@@ -112,6 +131,8 @@ fn describe(name: &str, username: String, arguments: &SetupArguments, before: Op
         ca_bundle,
         client_id: arguments.client_id.clone().unwrap_or(base.client_id),
         allow_http,
+        shared_cache,
+        allow_plain_redis,
     })
 }
 
@@ -208,7 +229,7 @@ fn take_secrets(arguments: &SetupArguments, env_file: Option<&str>, profile: &Pr
     }
     if let Some(text) = env_file {
         let password = dotenv::required(text, "EDGE_USER_PWD")?;
-        return Secrets::from_parts(Some(password), dotenv::value(text, "SHARED_SECRET"), None);
+        return Secrets::from_parts(Some(password), dotenv::value(text, "SHARED_SECRET"));
     }
     if !is_interactive() {
         return Err(Error::new(ErrorKind::Usage, "there is no terminal to ask for the secrets on")
@@ -223,7 +244,13 @@ fn take_secrets(arguments: &SetupArguments, env_file: Option<&str>, profile: &Pr
         (Mfa::SharedSecret, None) => Some(prompt("Shared secret of its MFA (empty if it has none): ")?),
         _ => None,
     };
-    Secrets::from_parts(Some(password), shared_secret, None)
+    let cache_password = match &arguments.shared_cache {
+        Some(_) if profile.shared_cache.is_some() => {
+            Some(prompt("Password of the shared cache (empty if it has none): ")?)
+        }
+        _ => None,
+    };
+    Ok(Secrets { cache_password, ..Secrets::from_parts(Some(password), shared_secret)? })
 }
 
 fn ask_passcode(profile: &Profile) -> Result<Secret> {

@@ -8,9 +8,10 @@ use serde::Serialize;
 
 use super::arguments::StatusArguments;
 use super::{Context, answer};
+use crate::cache::SharedState;
 use crate::clock::Clock;
 use crate::error::Result;
-use crate::profile::Profile;
+use crate::profile::{Profile, RedisUrl};
 
 #[derive(Serialize)]
 struct Status<'a> {
@@ -24,6 +25,7 @@ struct Status<'a> {
     last_login: Option<String>,
     held_back: Option<HeldBack>,
     clock_skew_seconds: i64,
+    shared_cache: Option<SharedCacheStatus>,
     next: Next,
 }
 
@@ -35,6 +37,26 @@ struct TokenStatus {
     expires_in: u64,
     fresh: bool,
     renewable: bool,
+}
+
+#[derive(Serialize)]
+struct SharedCacheStatus {
+    url: String,
+    tls: bool,
+    reachable: bool,
+    #[serde(flatten)]
+    content: Option<SharedContent>,
+    trouble: Option<String>,
+}
+
+#[derive(Serialize)]
+struct SharedContent {
+    connect_ms: f64,
+    latency_ms: f64,
+    clock_offset_seconds: i64,
+    token_expires_in: Option<u64>,
+    /// Values that do not open with this account's secrets.
+    unopened: usize,
 }
 
 #[derive(Serialize)]
@@ -64,7 +86,9 @@ pub(super) fn run(context: &Context, arguments: &StatusArguments) -> Result<()> 
 }
 
 fn examine<'a>(context: &Context, profile: &'a Profile) -> Result<Status<'a>> {
-    let (cached, account) = context.broker(profile).state()?;
+    let broker = context.broker(profile);
+    let (cached, account) = broker.state()?;
+    let shared_cache = profile.shared_cache.as_ref().zip(broker.shared_cache());
     let now = context.clock.now();
     let token = cached.map(|cached| TokenStatus {
         obtained_at: rfc3339(cached.token.obtained),
@@ -96,8 +120,35 @@ fn examine<'a>(context: &Context, profile: &'a Profile) -> Result<Status<'a>> {
         last_login: account.last_login.map(rfc3339),
         held_back,
         clock_skew_seconds: account.skew,
+        shared_cache: shared_cache.map(|(url, state)| SharedCacheStatus::new(url, state, now)),
         next,
     })
+}
+
+impl SharedCacheStatus {
+    fn new(url: &RedisUrl, state: Result<SharedState>, now: Timestamp) -> Self {
+        let millis = |duration: Duration| (duration.as_secs_f64() * 1e4).round() / 10.0;
+        let trouble = state.as_ref().err().map(ToString::to_string);
+        let content = state.ok().map(|state| SharedContent {
+            connect_ms: millis(state.connect),
+            latency_ms: millis(state.latency),
+            clock_offset_seconds: state.clock_offset,
+            token_expires_in: state.token.map(|token| token.life(now).as_secs()),
+            unopened: state.unopened,
+        });
+        SharedCacheStatus { url: url.to_string(), tls: url.tls, reachable: content.is_some(), content, trouble }
+    }
+
+    fn to_text(&self) -> String {
+        let Some(content) = &self.content else { return self.trouble.clone().unwrap_or_default() };
+        let holds = match content.token_expires_in {
+            _ if content.unopened > 0 => "holds what was not sealed by this account".to_owned(),
+            None => "holds no token".to_owned(),
+            Some(left) => format!("its token has {} left", span(left)),
+        };
+        let tls = if self.tls { "TLS" } else { "no TLS" };
+        format!("{} ({tls}) answers in {} ms; {holds}", self.url, content.latency_ms)
+    }
 }
 
 impl Status<'_> {
@@ -130,6 +181,9 @@ impl Status<'_> {
         }
         if let Some(held_back) = &self.held_back {
             line("held back", &format!("until {}: {}", held_back.until, held_back.reason));
+        }
+        if let Some(shared_cache) = &self.shared_cache {
+            line("shared cache", &shared_cache.to_text());
         }
         line(
             "next call",

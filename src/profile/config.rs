@@ -12,8 +12,8 @@ use toml::Spanned;
 use url::Url;
 
 use super::{
-    DEFAULT_API_HOST, DEFAULT_CLIENT_ID, DEFAULT_LOGIN_URL, DEFAULT_PROFILE, Mfa, MfaKind, Profile, Store, StoreKind,
-    is_loopback, is_profile_name,
+    DEFAULT_API_HOST, DEFAULT_CLIENT_ID, DEFAULT_LOGIN_URL, DEFAULT_PROFILE, Mfa, MfaKind, Profile, RedisUrl, Store,
+    StoreKind, is_loopback, is_profile_name,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, trust};
@@ -57,6 +57,9 @@ struct RawProfile {
     client_id: Option<String>,
     #[serde(default)]
     allow_http: bool,
+    shared_cache: Option<Spanned<String>>,
+    #[serde(default)]
+    allow_plain_redis: bool,
 }
 
 impl Config {
@@ -222,6 +225,10 @@ impl Config {
                 })
                 .collect::<Result<_>>()?,
         };
+        let shared_cache = raw.shared_cache.as_ref().map(|url| {
+            RedisUrl::parse(url.get_ref(), raw.allow_plain_redis)
+                .map_err(|message| wrong(&url.span(), &format!("shared-cache: {message}")))
+        });
         let command = |command: &Option<Vec<String>>, key: &str| {
             command
                 .clone()
@@ -253,6 +260,8 @@ impl Config {
             ca_bundle: raw.ca_bundle.as_ref().map(place),
             client_id: raw.client_id.clone().unwrap_or_else(|| DEFAULT_CLIENT_ID.to_owned()),
             allow_http: raw.allow_http,
+            shared_cache: shared_cache.transpose()?,
+            allow_plain_redis: raw.allow_plain_redis,
         })
     }
 }

@@ -97,6 +97,8 @@ fn fill(table: &mut Table, profile: &Profile) {
     set("ca-bundle", profile.ca_bundle.as_deref().and_then(path));
     set("client-id", text(&profile.client_id).filter(|_| profile.client_id != DEFAULT_CLIENT_ID));
     set("allow-http", profile.allow_http.then(|| true.into()));
+    set("shared-cache", profile.shared_cache.as_ref().map(|url| url.to_string().into()));
+    set("allow-plain-redis", profile.allow_plain_redis.then(|| true.into()));
 }
 
 fn load(path: &Path) -> Result<DocumentMut> {

@@ -4,6 +4,7 @@
 mod config;
 mod edit;
 mod places;
+mod redis_url;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use serde::Deserialize;
 pub use config::Config;
 pub use edit::{remove, write};
 pub use places::Places;
+pub use redis_url::RedisUrl;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::token::Identity;
@@ -50,6 +52,10 @@ pub struct Profile {
     pub client_id: String,
     /// Whether a login service without TLS is accepted elsewhere than on loopback.
     pub allow_http: bool,
+    /// The cache that this machine shares with others, if there is one.
+    pub shared_cache: Option<RedisUrl>,
+    /// Whether a shared cache without TLS is accepted elsewhere than on loopback.
+    pub allow_plain_redis: bool,
 }
 
 /// Where MFA tokens come from.
@@ -146,6 +152,8 @@ impl Profile {
             ca_bundle: None,
             client_id: DEFAULT_CLIENT_ID.to_owned(),
             allow_http: false,
+            shared_cache: None,
+            allow_plain_redis: false,
         }
     }
 
@@ -187,6 +195,17 @@ impl Profile {
 pub fn login_url(text: &str, allow_http: bool) -> Result<String> {
     config::parse_login_url(text, allow_http)
         .map_err(|message| Error::new(ErrorKind::Usage, format!("login-url {text:?}: {message}")))
+}
+
+/// Where a shared cache is.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] if the URL does not say, holds a password, or is without TLS to elsewhere than this
+/// machine without `allow_plain`.
+pub fn shared_cache(text: &str, allow_plain: bool) -> Result<RedisUrl> {
+    // The text is not repeated: there could be a password in it.
+    RedisUrl::parse(text, allow_plain)
+        .map_err(|message| Error::new(ErrorKind::Usage, format!("shared-cache: {message}")))
 }
 
 /// The login service of an identity zone.

@@ -26,14 +26,18 @@ impl<'a> SecretFile<'a> {
 impl SecretStore for SecretFile<'_> {
     fn secrets(&self, _deadline: Deadline) -> Result<Secrets> {
         if self.path.is_dir() {
-            let [password, shared_secret, client_secret] = ["password", "shared_secret", "client_secret"]
-                .map(|name| read(&self.path.join(name)).and_then(|bytes| bytes.map(text).transpose()));
-            let (password, shared_secret) = (password?, shared_secret?);
+            let secret = |name| read(&self.path.join(name)).and_then(|bytes| bytes.map(text).transpose());
+            let (password, shared_secret) = (secret("password")?, secret("shared_secret")?);
             if password.is_none() && shared_secret.is_none() {
                 return Err(self.absent());
             }
-            return Secrets::from_parts(password, shared_secret, client_secret?)
-                .map_err(|e| unavailable(format!("{}: {e}", self.path.display())));
+            let secrets = Secrets::from_parts(password, shared_secret)
+                .map_err(|e| unavailable(format!("{}: {e}", self.path.display())))?;
+            return Ok(Secrets {
+                client_secret: secret("client_secret")?,
+                cache_password: secret("cache_password")?,
+                ..secrets
+            });
         }
         let json = read(self.path)?.ok_or_else(|| self.absent())?;
         Secrets::from_store(&json, &self.path.display().to_string())

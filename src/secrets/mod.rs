@@ -27,6 +27,8 @@ pub struct Secrets {
     pub shared_secret: Option<SharedSecret>,
     /// The secret of an OAuth client other than the public Edge CLI client.
     pub client_secret: Option<Secret>,
+    /// The password of the shared cache, if there is one and it has one.
+    pub cache_password: Option<Secret>,
 }
 
 /// A place that keeps an account's secrets.
@@ -95,10 +97,12 @@ struct Stored {
     shared_secret: Option<Secret>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_secret: Option<Secret>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cache_password: Option<Secret>,
 }
 
 impl Secrets {
-    /// Reads `{"password":…,"shared_secret":…,"client_secret":…}`, each optional.
+    /// Reads `{"password":…,"shared_secret":…,"client_secret":…,"cache_password":…}`, each optional.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] if it is not that, told without repeating any of it.
@@ -111,26 +115,28 @@ impl Secrets {
             )
             .hint(r#"expected {"password":"…","shared_secret":"…"}"#)
         })?;
-        Secrets::from_parts(stored.password, stored.shared_secret, stored.client_secret)
+        let secrets = Secrets::from_parts(stored.password, stored.shared_secret)?;
+        Ok(Secrets { client_secret: stored.client_secret, cache_password: stored.cache_password, ..secrets })
     }
 
-    /// Secrets from their texts.
+    /// What an account signs in with, from its texts.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] if the shared secret is none.
-    pub fn from_parts(
-        password: Option<Secret>,
-        shared_secret: Option<Secret>,
-        client_secret: Option<Secret>,
-    ) -> Result<Self> {
+    pub fn from_parts(password: Option<Secret>, shared_secret: Option<Secret>) -> Result<Self> {
         Ok(Secrets {
             password: password.filter(|p| !p.expose().is_empty()),
             shared_secret: shared_secret
                 .filter(|s| !s.expose().is_empty())
                 .map(|s| SharedSecret::parse(s.expose()))
                 .transpose()?,
-            client_secret,
+            ..Secrets::default()
         })
+    }
+
+    /// The password of the shared cache: the environment's, or the store's.
+    pub(crate) fn cache_password(&self) -> Option<Secret> {
+        env::cache_password().or_else(|| self.cache_password.clone()).filter(|password| !password.expose().is_empty())
     }
 
     /// As [`Secrets::from_json`] reads them.
@@ -139,6 +145,7 @@ impl Secrets {
             password: self.password.clone(),
             shared_secret: self.shared_secret.as_ref().map(|s| s.base32().clone()),
             client_secret: self.client_secret.clone(),
+            cache_password: self.cache_password.clone(),
         };
         zeroize::Zeroizing::new(serde_json::to_vec(&stored).expect("strings are JSON"))
     }
@@ -159,12 +166,14 @@ mod tests {
 
     #[test]
     fn secrets_survive_their_json() {
-        let json = r#"{"password":"p&+ \"é","shared_secret":"jbsw y3dp ehpk 3pxp","client_secret":""}"#;
+        let json =
+            r#"{"password":"p&+ \"é","shared_secret":"jbsw y3dp ehpk 3pxp","client_secret":"","cache_password":"c"}"#;
         let secrets = Secrets::from_json(json.as_bytes()).unwrap();
         let again = Secrets::from_json(&secrets.to_json()).unwrap();
         assert_eq!(again.password.unwrap().expose(), "p&+ \"é");
         assert_eq!(again.shared_secret.unwrap().base32().expose(), "JBSWY3DPEHPK3PXP");
         assert_eq!(again.client_secret.unwrap().expose(), "");
+        assert_eq!(again.cache_password.unwrap().expose(), "c");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::standin::{Standin, USERNAME};
 use crate::support::{Home, PROGRAM, finish, have, skip};
 
 /// A client's program or folder, if the clients are installed.
-fn client(name: &str) -> Option<PathBuf> {
+pub fn client(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("APIGEE_CREDENTIAL_TEST_CLIENTS")
         .map(PathBuf::from)
         .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/apigee-credential-tests")))?;

@@ -116,6 +116,12 @@ impl Home {
         path.to_str().unwrap().to_owned()
     }
 
+    /// Describes the account here as it is described there.
+    pub fn copy_config(&self, other: &Home) {
+        fs::create_dir_all(self.config().parent().unwrap()).unwrap();
+        fs::copy(other.config(), self.config()).unwrap();
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
