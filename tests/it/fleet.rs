@@ -101,7 +101,7 @@ fn a_hundred_machines_make_one_login_and_then_one_refresh() {
 fn a_wrong_password_is_tried_once_by_the_whole_fleet() {
     let Some(redis) = Redis::start() else { return };
     let standin = Standin::start();
-    let homes = robots(&standin, &redis.url(), 50);
+    let homes = robots(&standin, &redis.url(), 100);
     standin.add_account("robot", "changed", None);
     for outcome in crowd(&homes, 4, &["token", "--timeout", "120s"]) {
         outcome.fails(4);
