@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{PROGRAM, Warm};
+use support::{Warm, peak_memory};
 
 const ROUNDS: usize = 1500;
 
@@ -29,7 +29,7 @@ fn main() {
         start.elapsed()
     };
     let program = |arguments: &[&str]| {
-        let mut command = warm.command(PROGRAM);
+        let mut command = warm.command(&warm.program);
         command.args(arguments);
         command
     };
@@ -100,7 +100,7 @@ fn main() {
     if let (Some(ours), Some(base)) = (peak_memory(program(&["token"])), peak_memory(warm.command("/bin/true"))) {
         println!("peak memory, warm: {ours} KiB, {:.2} of /bin/true's", ours as f64 / base as f64);
     }
-    println!("binary: {:.2} MB", fs::metadata(PROGRAM).unwrap().len() as f64 / 1e6);
+    println!("binary: {:.2} MB", fs::metadata(&warm.program).unwrap().len() as f64 / 1e6);
 
     let form = warm.path("form");
     fs::write(&form, "username=robot&password=p&grant_type=password").unwrap();
@@ -131,13 +131,4 @@ fn ratio(ours: &[Duration], base: &[Duration], quantile: f64) -> f64 {
         times[(times.len() as f64 * quantile) as usize].as_secs_f64()
     };
     at(ours) / at(base)
-}
-
-/// The peak resident set, in KiB, if GNU time is here.
-fn peak_memory(command: Command) -> Option<u64> {
-    let mut time = Command::new("/usr/bin/time");
-    time.args(["-f", "%M"]).arg(command.get_program()).args(command.get_args()).env_clear();
-    time.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = time.stdout(Stdio::null()).output().ok()?;
-    String::from_utf8(output.stderr).ok()?.trim().parse().ok()
 }

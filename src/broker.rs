@@ -164,6 +164,7 @@ impl<'a> Broker<'a> {
 
     /// Gets a new token, or the one that another process got meanwhile. `seen` is what the cache held
     /// before the wait for the lock.
+    #[inline(never)]
     fn renew(&self, seen: Option<&Cached>, request: &Request, deadline: Deadline) -> Result<Valid> {
         let mut lock = match self.turn(seen, request, deadline)? {
             Turn::Published(token) => return Ok(Valid::from(token)),

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::protocol::Issued;
 use crate::secrets::SECRET_VARIABLES;
 
+#[inline(never)]
 pub(super) fn run(context: &Context, arguments: ExecArguments) -> Result<()> {
     let profile = context.profile()?;
     let valid = context.broker(&profile).token(&Request {

@@ -47,6 +47,7 @@ pub(super) fn store() -> Result<()> {
     git::parse(&input()?).map(|_| ())
 }
 
+#[inline(never)]
 pub(super) fn erase(context: &Context) -> Result<()> {
     let request = git::parse(&input()?)?;
     match profile_for(context, &request)? {

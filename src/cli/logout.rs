@@ -5,6 +5,7 @@ use super::{Context, terminal};
 use crate::error::Result;
 use crate::profile;
 
+#[inline(never)]
 pub(super) fn run(context: &Context, arguments: &LogoutArguments) -> Result<()> {
     let profile = context.profile()?;
     let broker = context.broker(&profile);

@@ -67,6 +67,8 @@ fn run(arguments: &[OsString]) -> u8 {
     }
 }
 
+/// What is not run all day is `inline(never)`, here and in the broker: a warm call shall find what it needs on few
+/// pages of the program.
 fn dispatch(context: &Context, command: Command) -> Result<()> {
     match command {
         Command::Setup(arguments) => setup::run(context, arguments),

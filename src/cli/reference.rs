@@ -6,6 +6,7 @@ use super::answer;
 use super::arguments::command_tree;
 use crate::error::{Error, ErrorKind, Result};
 
+#[inline(never)]
 pub(super) fn completions(shell: clap_complete::Shell) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command_tree(), "apigee-credential", &mut script);
@@ -13,6 +14,7 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Result<()> {
 }
 
 /// One page with a section for each command.
+#[inline(never)]
 pub(super) fn man() -> Result<()> {
     let mut page = Vec::new();
     let mut tree = command_tree();

@@ -16,6 +16,7 @@ use crate::secrets::{Secrets, dotenv};
 
 const MAX_INPUT_BYTES: u64 = 64 * 1024;
 
+#[inline(never)]
 pub(super) fn run(context: &Context, arguments: Box<SetupArguments>) -> Result<()> {
     let config = context.config()?;
     let name = context.profile.as_deref().unwrap_or_else(|| config.default_name());

@@ -76,6 +76,7 @@ enum Next {
     HeldBack,
 }
 
+#[inline(never)]
 pub(super) fn run(context: &Context, arguments: &StatusArguments) -> Result<()> {
     let profile = context.profile()?;
     let status = examine(context, &profile)?;
