@@ -2,8 +2,9 @@
 
 use std::fs;
 
+use crate::redis::Redis;
 use crate::standin::{PASSWORD, SHARED_SECRET, Standin, USERNAME};
-use crate::support::{Home, finish, have, secrets_json};
+use crate::support::{Home, PROGRAM, finish, have, secrets_json};
 
 #[test]
 fn the_token_of_the_proving_login_is_cached() {
@@ -172,7 +173,7 @@ fn on_a_terminal_it_asks_and_echoes_no_secret() {
     let standin = Standin::start();
     let home = Home::new();
     let mut python = home.command("python3");
-    python.arg("-c").arg(TYPIST).arg(crate::support::PROGRAM);
+    python.arg("-c").arg(TYPIST).arg(PROGRAM);
     python.args([
         "setup",
         "--login-url",
@@ -191,6 +192,23 @@ fn on_a_terminal_it_asks_and_echoes_no_secret() {
     }
     home.run(&["token"]).ok();
     assert_eq!(standin.logins(), 1);
+}
+
+#[test]
+fn setup_asks_for_the_password_of_the_shared_cache_hidden() {
+    let Some(redis) = Redis::with(&["--requirepass", "c&che"]) else { return };
+    if !have(&["python3"]) {
+        return;
+    }
+    let (standin, home) = (Standin::start(), Home::new());
+    let (url, cache, ca) = (standin.url(), redis.url(), home.ca_bundle(&standin));
+    let mut python = home.command("python3");
+    python.args(["-c", TYPIST, PROGRAM, "setup", "--username", USERNAME, "--login-url", &url, "--ca-bundle", &ca]);
+    python.args(["--secret-file", "s", "--shared-cache", &cache]);
+    let typed = format!("Password\t{PASSWORD}\nShared secret\t{SHARED_SECRET}\nshared cache\tc&che\n");
+    let seen = finish(python, typed).ok();
+    assert!(seen.contains("is set up") && !seen.contains("c&che"), "{seen}");
+    assert!(home.run(&["doctor"]).ok().contains("ok     shared cache"));
 }
 
 /// Runs a program on a pseudo-terminal, types an answer at each prompt (lines of PROMPT, tab, ANSWER on

@@ -182,10 +182,7 @@ impl Fleet {
 
     /// The refresh token, if there is one that opens.
     pub(super) fn refresh_token(&mut self) -> Result<Option<Secret>, Trouble> {
-        let mut commands = redis::pipe();
-        commands.cmd("GET").arg(self.value(Kind::RefreshToken));
-        let sealed = self.ask(&commands)?.remove(0);
-        Ok(self.open(Kind::RefreshToken, &sealed).and_then(|plain| serde_json::from_slice(&plain).ok()))
+        Ok(self.get(Kind::RefreshToken)?.and_then(|plain| serde_json::from_slice(&plain).ok()))
     }
 
     /// Makes the token everyone's, and the refresh token that renews it.
@@ -210,8 +207,8 @@ impl Fleet {
 
     /// Removes the token if it is this one; a newer one stays.
     pub(super) fn remove_token(&mut self, token: &Token) -> Result<(), Trouble> {
-        let seen = self.look(token.obtained)?.token;
-        if seen.is_some_and(|seen| seen.token.access_token == token.access_token) {
+        let shared = self.get(Kind::Token)?.and_then(|plain| json::object::<Published>(&plain).ok());
+        if shared.is_some_and(|shared| shared.cached.token.access_token == token.access_token) {
             self.remove(Kind::Token)?;
         }
         Ok(())
@@ -239,6 +236,13 @@ impl Fleet {
     fn set(&self, commands: &mut Pipeline, kind: Kind, value: &impl Serialize, life_seconds: u64) {
         let plain = Zeroizing::new(serde_json::to_vec(value).expect("strings and numbers are JSON"));
         commands.cmd("SET").arg(self.value(kind)).arg(self.sealer.seal(kind, &plain)).arg("EX").arg(life_seconds);
+    }
+
+    fn get(&mut self, kind: Kind) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
+        let mut commands = redis::pipe();
+        commands.cmd("GET").arg(self.value(kind));
+        let sealed = self.ask(&commands)?.remove(0);
+        Ok(self.open(kind, &sealed))
     }
 
     fn get_values(&self, commands: &mut Pipeline) {
