@@ -211,4 +211,44 @@ mod tests {
         assert!(account.learn_skew(at(1_000), at(1_000)));
         assert_eq!(account.skew, 0);
     }
+
+    #[test]
+    fn of_what_two_machines_know_the_later_judgement_counts_and_every_used_step() {
+        let rejected = |at: Timestamp| Account { rejection: Some(Rejection::new(at, 1, "")), ..Account::default() };
+        let accepted = |at: Timestamp| Account { last_login: Some(at), skew: 5, ..Account::default() };
+        for (mut ours, theirs, held_back) in [
+            (rejected(at(10)), accepted(at(20)), false),
+            (rejected(at(20)), accepted(at(10)), true),
+            (accepted(at(10)), rejected(at(20)), true),
+            (accepted(at(20)), rejected(at(10)), false),
+            (rejected(at(10)), Account::default(), true),
+            (Account::default(), rejected(at(10)), true),
+        ] {
+            ours.use_step(1);
+            let mut theirs = theirs;
+            theirs.use_step(2);
+            let skew = theirs.skew;
+            ours.learn(theirs);
+            assert_eq!(ours.rejection.is_some(), held_back);
+            assert!(ours.is_used(1) && ours.is_used(2));
+            assert_eq!(ours.skew, skew, "the fleet has heard the service last");
+        }
+    }
+
+    #[test]
+    fn what_is_known_survives_the_way_through_another_clock() {
+        let account = Account {
+            rejection: Some(Rejection::new(at(10_000), 1, "reason")),
+            last_login: Some(at(5_000)),
+            skew: 7,
+            ..Account::default()
+        };
+        let elsewhere = account.clone().shifted(3600);
+        assert_eq!((elsewhere.skew, elsewhere.last_login), (7 - 3600, Some(at(8_600))));
+        // The same moment at the login service, whichever clock tells it.
+        assert_eq!(elsewhere.service_time(at(13_600)), account.service_time(at(10_000)));
+        assert_eq!(elsewhere.shifted(-3600), account);
+        let far = Account { last_login: Some(Timestamp::MAX), skew: i64::MIN, ..Account::default() };
+        assert_eq!(far.clone().shifted(i64::MAX).last_login, far.last_login, "no clock is that far off");
+    }
 }

@@ -385,6 +385,9 @@ fn a_redis_that_does_not_do_its_work_is_left_out() {
     assert_goes_on_alone(home, "it is a replica, which cannot be written");
     ::redis::cmd("REPLICAOF").arg("NO").arg("ONE").exec(&mut redis.connection()).unwrap();
 
+    let wrong = home.shell(&format!("APIGEE_CREDENTIAL_CACHE_PASSWORD=p {PROGRAM} doctor"));
+    assert!(wrong.stdout.contains("it does not accept the user, the password"), "{}", wrong.stdout);
+
     set("requirepass", "p");
     assert_goes_on_alone(home, "it asks for a password");
 

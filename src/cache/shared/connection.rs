@@ -105,7 +105,10 @@ impl Connection {
             greeting.cmd("SELECT").arg(url.database);
         }
         if !greeting.is_empty() {
-            connection.exchange(&greeting, limit)?.into_iter().try_for_each(|answer| done(answer).map(drop))?;
+            let refused = Trouble::new("it does not accept the user, the password or the database's number");
+            let or_refused = |trouble| if trouble == Trouble::of_server("ERR") { refused.clone() } else { trouble };
+            let answers = connection.exchange(&greeting, limit)?;
+            answers.into_iter().try_for_each(|answer| done(answer).map(drop)).map_err(or_refused)?;
         }
         Ok(connection)
     }
