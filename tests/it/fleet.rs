@@ -176,6 +176,32 @@ fn a_redis_that_is_killed_and_comes_back_in_mid_run_costs_nobody_the_token() {
 }
 
 #[test]
+fn redis_comes_and_goes_under_a_fleet_at_work_and_nobody_fails() {
+    let Some(mut redis) = Redis::start() else { return };
+    let standin = Standin::start();
+    let homes = robots(&standin, &redis.url(), 8);
+    thread::scope(|scope| {
+        let work = |home: &Home| {
+            for _ in 0..10 {
+                let answer = home.run(&["token", "--force-refresh"]);
+                assert_eq!(answer.code, 0, "{}", answer.stderr);
+            }
+        };
+        let workers: Vec<_> = homes.iter().map(|home| scope.spawn(move || work(home))).collect();
+        let mut round = 0;
+        while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
+            // Up and down for times that never repeat, some longer than the least patience.
+            thread::sleep(Duration::from_millis(200 + round * 577 % 1900));
+            redis.kill();
+            thread::sleep(Duration::from_millis(round * 811 % 2700));
+            redis.restart();
+            round += 1;
+        }
+    });
+    assert_eq!(standin.count("password", 401), 0);
+}
+
+#[test]
 fn without_redis_every_machine_signs_in_once_by_itself_and_says_so() {
     let Some(mut redis) = Redis::start() else { return };
     let standin = Standin::start();

@@ -327,18 +327,80 @@ fn uptime(answer: &Value) -> Option<i64> {
     text.lines().find_map(|line| line.trim_end().strip_prefix("uptime_in_seconds:"))?.parse().ok()
 }
 
+/// A fleet that nobody asks, of those who have `secrets`.
+#[cfg(any(fuzzing, test))]
+fn unasked(profile: &Profile, secrets: &crate::secrets::Secrets) -> Fleet {
+    let url = RedisUrl { tls: true, host: "cache.example".into(), port: 1, username: None, database: 0 };
+    let sealer = Sealer::new(secrets, &profile.identity()).expect("there is a password");
+    Fleet::new(profile, &url, "account", sealer, None, Instant::now())
+}
+
 /// What a Redis that answers with these bytes shows to those who have `secrets`, and what it shows if it has
 /// `input` sealed by one of them.
 #[cfg(any(fuzzing, test))]
 pub(crate) fn seen_in(input: &[u8], profile: &Profile, secrets: &crate::secrets::Secrets) -> [Option<Seen>; 2] {
-    let sealer = Sealer::new(secrets, &profile.identity()).expect("there is a password");
-    let sealed = [Kind::Token, Kind::Account].map(|kind| Value::BulkString(sealer.seal(kind, input)));
-    let url = RedisUrl { tls: true, host: "cache.example".into(), port: 1, username: None, database: 0 };
-    let mut fleet = Fleet::new(profile, &url, "account", sealer, None, Instant::now());
+    let mut fleet = unasked(profile, secrets);
+    let [token, account] = [Kind::Token, Kind::Account].map(|kind| Value::BulkString(fleet.sealer.seal(kind, input)));
     let (mut parser, mut reader) = (redis::Parser::new(), input);
     let answers: Vec<_> = (0..3).map_while(|_| parser.parse_value(&mut reader).ok()).collect();
     let time = Value::Array(vec![Value::BulkString(b"1800000000".to_vec())]);
-    let [token, account] = sealed;
     let now = Timestamp::UNIX_EPOCH;
     [fleet.seen(answers, now).ok(), fleet.seen(vec![time, token, account], now).ok()]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::secrets::Secrets;
+    use crate::token::tests::token;
+
+    fn fleet() -> Fleet {
+        let secrets = Secrets::from_json(br#"{"password":"p","shared_secret":"JBSWY3DPEHPK3PXP"}"#).unwrap();
+        unasked(&Profile::new("work", "me"), &secrets)
+    }
+
+    fn time(seconds: i64) -> Value {
+        Value::Array(vec![Value::BulkString(seconds.to_string().into_bytes())])
+    }
+
+    fn sealed(fleet: &Fleet, published: &Published) -> Value {
+        Value::BulkString(fleet.sealer.seal(Kind::Token, &serde_json::to_vec(published).unwrap()))
+    }
+
+    #[test]
+    fn a_token_is_told_by_the_clock_of_the_machine_that_reads_it() {
+        let mut fleet = fleet();
+        // Got at 10,000 by a machine that was 100 s behind Redis, read by one that is 300 s behind.
+        let cached = Cached { token: token("t", 10_000, 1_800), renewable: true };
+        let value = sealed(&fleet, &Published { cached, clock_offset: 100 });
+        let now = Timestamp::from_second(9_800).unwrap();
+        let seen = fleet.seen(vec![time(10_100), value, Value::Nil], now).unwrap();
+        assert_eq!(seen.token.unwrap().token.life(now).as_secs(), 1_800);
+        assert_eq!((fleet.offset(), seen.unopened), (300, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_redis_says_of_the_time_no_token_lives_longer(
+            told_to_publisher in any::<i64>(), told_to_reader in any::<i64>(), now in 0..4_000_000_000_i64,
+        ) {
+            let mut fleet = fleet();
+            let cached = Cached { token: token("t", 1_800_000_000, 1_800), renewable: true };
+            let value = sealed(&fleet, &Published { cached: cached.clone(), clock_offset: told_to_publisher });
+            let now = Timestamp::from_second(now).unwrap();
+            let seen = fleet.seen(vec![time(told_to_reader), value, Value::Nil], now).unwrap();
+            prop_assert!(seen.token.unwrap().token.expires <= cached.token.expires);
+        }
+    }
+
+    #[test]
+    fn the_uptime_is_found_in_what_redis_says_of_itself() {
+        let info = b"# Server\r\nredis_version:7.0.15\r\nuptime_in_seconds:42\r\nuptime_in_days:0\r\n".to_vec();
+        assert_eq!(uptime(&Value::BulkString(info)), Some(42));
+        for other in [Value::Nil, Value::BulkString(b"uptime_in_seconds:x\r\n".to_vec()), Value::Int(42)] {
+            assert_eq!(uptime(&other), None);
+        }
+    }
 }
