@@ -28,6 +28,9 @@ const STEP_BEGIN: Duration = Duration::from_secs(1);
 /// Trouble that may pass is tried again this often.
 const RETRIES: u32 = 2;
 
+/// A look at the shared cache, for a person, does not wait longer for a keychain to be unlocked.
+const LOOK_TIME: Duration = Duration::from_secs(5);
+
 /// What is asked of the broker.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -558,7 +561,7 @@ impl<'a> Broker<'a> {
 
     /// What the cache that is shared with other machines is like, if there is one.
     pub fn shared_cache(&self) -> Option<Result<SharedState>> {
-        self.cache.shared_state(self.deadline)
+        self.cache.shared_state(self.deadline.at_most(self.clock, LOOK_TIME))
     }
 
     /// The store of the profile's secrets.

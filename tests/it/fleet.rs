@@ -11,7 +11,7 @@ use apigee_credential::{Broker, Clock, Config, ErrorKind, Request, SystemClock};
 
 use crate::redis::Redis;
 use crate::standin::{PASSWORD, Standin, USERNAME};
-use crate::support::{Home, Outcome, PROGRAM, secrets_json};
+use crate::support::{Home, Outcome, PROGRAM, desktop, secrets_json};
 
 /// An answer that comes a byte at a time.
 const DRIPPING: &[u8] = b"$60\r\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n";
@@ -596,4 +596,21 @@ fn a_warm_call_asks_redis_nothing_and_one_that_finds_the_fleets_token_three_thin
     };
     assert_eq!(asked_by(&homes[1]), 3, "TIME and two GET");
     assert_eq!(asked_by(&homes[1]), 0);
+}
+
+#[test]
+fn status_does_not_wait_long_for_a_keychain_that_is_locked() {
+    let Some(redis) = Redis::start() else { return };
+    let Some((standin, mut keyring, mut home)) = desktop() else { return };
+    standin.add_account("robot", "p", None);
+    let (url, ca, cache) = (standin.url(), home.ca_bundle(&standin), redis.url());
+    let arguments = ["setup", "--stdin", "--username", "robot", "--login-url", &url, "--ca-bundle", &ca];
+    home.run_with(&[&arguments[..], &["--shared-cache", &cache]].concat(), ROBOT).ok();
+    assert!(home.run(&["status"]).ok().contains("its token has"));
+    keyring.lock();
+    keyring.enter(&mut home);
+    let asked = Instant::now();
+    assert!(home.run(&["status"]).ok().contains("the keychain"));
+    assert!(asked.elapsed() < Duration::from_secs(12), "{:?}", asked.elapsed());
+    home.run(&["token"]).ok();
 }
