@@ -121,10 +121,14 @@ impl Connection {
         self.transport.write_all(&packed).and_then(|()| self.transport.flush()).map_err(|e| unreachable(&e))?;
         (0..commands.len())
             .map(|_| {
-                self.parser.parse_value(&mut self.transport).map_err(|e| match () {
-                    () if e.is_timeout() => Trouble::late(),
-                    () if e.is_connection_dropped() => Trouble::closed(),
-                    () => Trouble::unspoken(),
+                self.parser.parse_value(&mut self.transport).map_err(|e| {
+                    if e.is_timeout() {
+                        Trouble::late()
+                    } else if e.is_connection_dropped() {
+                        Trouble::closed()
+                    } else {
+                        Trouble::unspoken()
+                    }
                 })
             })
             .collect()
