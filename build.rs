@@ -15,8 +15,11 @@ fn main() {
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
     if is("PROFILE", "release") && is("CARGO_CFG_TARGET_OS", "linux") && links_with_lld() == Some(true) {
         let order = Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap()).join(ORDER);
-        println!("cargo::rustc-link-arg-bins=-Wl,--symbol-ordering-file={}", order.display());
-        println!("cargo::rustc-link-arg-bins=-Wl,--no-warn-symbol-ordering");
+        for argument in [format!("--symbol-ordering-file={}", order.display()), "--no-warn-symbol-ordering".to_owned()]
+        {
+            println!("cargo::rustc-link-arg-bins=-Xlinker");
+            println!("cargo::rustc-link-arg-bins={argument}");
+        }
     }
 }
 
