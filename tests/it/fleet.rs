@@ -260,7 +260,9 @@ fn what_was_tampered_with_swapped_or_put_back_is_never_believed_for_longer_than_
     // So is a refresh token, and what is known of the account.
     for key in [&refresh, &account] {
         redis.set(key, &good);
-        homes[2].run(&["token", "--force-refresh"]).ok();
+        let answer = homes[2].run(&["token", "--force-refresh"]);
+        assert!(answer.stderr.contains("not sealed by this account"), "{}", answer.stderr);
+        answer.ok();
         homes[2].run(&["logout"]).ok();
     }
     assert_eq!(standin.count("password", 401) + standin.count("refresh_token", 401), 0);

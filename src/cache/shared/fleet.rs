@@ -242,7 +242,16 @@ impl Fleet {
         let mut commands = redis::pipe();
         commands.cmd("GET").arg(self.value(kind));
         let sealed = self.ask(&commands)?.remove(0);
-        Ok(self.open(kind, &sealed))
+        let opened = self.open(kind, &sealed);
+        if opened.is_none() && sealed != Value::Nil {
+            self.warn_of_unopened();
+        }
+        Ok(opened)
+    }
+
+    /// What does not open is as good as absent, but somebody has put it there.
+    pub(super) fn warn_of_unopened(&self) {
+        log::warn!("the shared cache at {} holds what was not sealed by this account", self.url.place());
     }
 
     fn get_values(&self, commands: &mut Pipeline) {

@@ -118,7 +118,7 @@ impl<'a> SharedCache<'a> {
             None => {
                 let seen = lock.fleet.look(self.clock.now())?;
                 if seen.unopened > 0 {
-                    log::warn!("the shared cache at {} holds what was not sealed by this account", self.url.place());
+                    lock.fleet.warn_of_unopened();
                 }
                 lock.known = seen.account;
                 let known = seen.token.as_ref().map(|cached| cached.token.access_token.clone());
