@@ -125,11 +125,7 @@ impl<'a> Broker<'a> {
         if !request.with_refresh_token || valid.refresh_token.is_some() {
             return Ok(valid);
         }
-        let kept = match self.cache.refresh_token(self.deadline) {
-            None => self.store.refresh_token(self.deadline)?,
-            kept => kept,
-        };
-        match kept {
+        match self.kept_refresh_token(self.cache.refresh_token(self.deadline), self.deadline)? {
             Some(kept) => Ok(Valid { refresh_token: Some(kept), ..valid }),
             None => self.renew(None, &Request { renewal: Renewal::Login, ..*request }, self.deadline),
         }
@@ -213,13 +209,19 @@ impl<'a> Broker<'a> {
         })
     }
 
+    /// The refresh token that is kept with the token, or else the secret store's.
+    fn kept_refresh_token(&self, with_token: Option<Secret>, deadline: Deadline) -> Result<Option<Secret>> {
+        match with_token {
+            None => self.store.refresh_token(deadline),
+            kept => Ok(kept),
+        }
+    }
+
     /// Renews with the refresh token; `None` if there is none or it is refused.
     fn refresh(&self, lock: &mut dyn Lock, account: &mut Account, deadline: Deadline) -> Result<Option<Valid>> {
-        let kept = match lock.refresh_token() {
-            None => self.store.refresh_token(deadline)?,
-            kept => kept,
+        let Some(refresh_token) = self.kept_refresh_token(lock.refresh_token(), deadline)? else {
+            return Ok(None);
         };
-        let Some(refresh_token) = kept else { return Ok(None) };
         let client_secret = self.client_secret(deadline)?;
         let mut retries = 0..RETRIES;
         loop {

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::account::{Account, RECORD_BYTES};
-use super::{Cache, Cached, Lock, Turn, Wanted};
+use super::{Cache, Cached, Lock, Turn, Wanted, hex};
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::{self, Distrust, trust};
 use crate::json;
@@ -100,7 +100,7 @@ impl LocalCache {
     /// A name for the account that can name files and keys.
     pub(super) fn account_name(&self) -> String {
         let account = format!("{}\n{}", self.identity.login_url, self.identity.username);
-        Sha256::digest(account).iter().take(8).map(|b| format!("{b:02x}")).collect()
+        hex(&Sha256::digest(account)[..8])
     }
 
     /// Whether the directory is there; an error if it is not this user's alone.

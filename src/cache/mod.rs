@@ -192,6 +192,11 @@ impl Wanted<'_> {
     }
 }
 
+/// Bytes as a name that can name files and keys.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// The cache that the profile names, this machine's part of it in `directory`. Touches nothing yet.
 pub(crate) fn open<'a>(profile: &'a Profile, directory: &Path, clock: &'a dyn Clock) -> Box<dyn Cache + 'a> {
     let local = LocalCache::new(directory, &profile.name, profile.identity());

@@ -50,20 +50,17 @@ impl Trouble {
     /// What a server's error means.
     fn of_server(code: &str) -> Self {
         Trouble::new(match code {
-            "WRONGPASS" => "it does not accept the user and password".to_owned(),
+            "WRONGPASS" => "it does not accept the user and password",
             "NOAUTH" => {
                 "it asks for a password: cache_password in the secret store, or APIGEE_CREDENTIAL_CACHE_PASSWORD"
-                    .to_owned()
             }
-            "NOPERM" => "its user may not do what a shared cache needs".to_owned(),
-            "READONLY" => "it is a replica, which cannot be written".to_owned(),
-            "OOM" => "it is full".to_owned(),
-            "MISCONF" => "it cannot write to its disk, and so takes nothing".to_owned(),
-            "LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" => "it is not ready yet".to_owned(),
-            "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" => {
-                "it is one node of a cluster, which is not supported".to_owned()
-            }
-            _ => "it answers with an error".to_owned(),
+            "NOPERM" => "its user may not do what a shared cache needs",
+            "READONLY" => "it is a replica, which cannot be written",
+            "OOM" => "it is full",
+            "MISCONF" => "it cannot write to its disk, and so takes nothing",
+            "LOADING" | "BUSY" | "MASTERDOWN" | "TRYAGAIN" => "it is not ready yet",
+            "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" => "it is one node of a cluster, which is not supported",
+            _ => "it answers with an error",
         })
     }
 }

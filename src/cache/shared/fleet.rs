@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use super::connection::{Connection, Trouble, done};
 use super::seal::{Kind, Sealer, random};
-use crate::cache::{Account, Cached};
+use crate::cache::{Account, Cached, hex};
 use crate::json;
 use crate::otp::STEP_SECONDS;
 use crate::profile::{Profile, RedisUrl};
@@ -71,7 +71,6 @@ struct Published {
 }
 
 /// What a look at the fleet's values shows, by this machine's clock.
-#[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) token: Option<Cached>,
     pub(crate) account: Option<Account>,
@@ -95,7 +94,7 @@ impl Fleet {
             password,
             account: account.to_owned(),
             sealer,
-            tag: random::<16>().iter().map(|byte| format!("{byte:02x}")).collect(),
+            tag: hex(&random::<16>()),
             limit,
             connection: None,
             offset: 0,

@@ -254,6 +254,11 @@ impl SharedLock {
         }
     }
 
+    /// The same, but not once the fleet is left out.
+    fn ask_unless_alone<T>(&mut self, act: impl FnOnce(&mut Fleet) -> std::result::Result<T, Trouble>) -> Option<T> {
+        if self.alone { None } else { self.ask(act) }
+    }
+
     fn go_alone(&mut self, trouble: &Trouble) {
         if !self.alone {
             log::warn!("{}; going on alone", told(self.fleet.url(), trouble));
@@ -272,9 +277,7 @@ impl Lock for SharedLock {
     fn record(&mut self, account: &Account) -> Result<()> {
         self.local.record(account)?;
         self.known = Some(account.clone());
-        if !self.alone {
-            self.ask(|fleet| fleet.record(account));
-        }
+        self.ask_unless_alone(|fleet| fleet.record(account));
         Ok(())
     }
 
@@ -290,16 +293,14 @@ impl Lock for SharedLock {
     fn free_step(&mut self, account: &mut Account, step: u64) -> Result<()> {
         account.free_step(step);
         self.local.record(account)?;
-        if !self.alone {
-            self.ask(|fleet| fleet.free_step(step));
-        }
+        self.ask_unless_alone(|fleet| fleet.free_step(step));
         Ok(())
     }
 
     fn hold(&mut self) {
-        if self.locked && !self.alone && self.extended.elapsed() > LOCK_LIFE / 3 {
+        if self.locked && self.extended.elapsed() > LOCK_LIFE / 3 {
             self.extended = Instant::now();
-            self.ask(Fleet::extend_lock);
+            self.ask_unless_alone(Fleet::extend_lock);
         }
     }
 
@@ -308,16 +309,11 @@ impl Lock for SharedLock {
     }
 
     fn refresh_token(&mut self) -> Option<Secret> {
-        if self.alone {
-            return None;
-        }
-        self.ask(Fleet::refresh_token).flatten()
+        self.ask_unless_alone(Fleet::refresh_token).flatten()
     }
 
     fn forget_refresh_token(&mut self) {
-        if !self.alone {
-            self.ask(|fleet| fleet.remove(Kind::RefreshToken));
-        }
+        self.ask_unless_alone(|fleet| fleet.remove(Kind::RefreshToken));
     }
 
     /// Even alone: a Redis that is back by now spares the others a login.

@@ -13,6 +13,7 @@ use ring::pbkdf2;
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroizing;
 
+use crate::cache::hex;
 use crate::secrets::Secrets;
 use crate::token::Identity;
 
@@ -74,7 +75,7 @@ impl Sealer {
         }
         let derived = Salt::new(HKDF_SHA256, &salt).extract(&material);
         let key = Zeroizing::new(expand::<32>(&derived, b"key"));
-        let group: String = expand::<8>(&derived, b"group").iter().map(|byte| format!("{byte:02x}")).collect();
+        let group = hex(&expand::<8>(&derived, b"group"));
         let key = UnboundKey::new(&CHACHA20_POLY1305, &*key).expect("the key has the cipher's length");
         Some(Sealer { key: LessSafeKey::new(key), group })
     }
